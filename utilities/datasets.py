@@ -1,0 +1,153 @@
+"""Ratings and movies, read from the built-in sample and checked before use."""
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+import polars as pl
+
+from utilities.settings import settings
+
+RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
+MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
+MIN_RATING, MAX_RATING = 0.5, 5.0
+
+
+def load_ratings(dataset: str | None = None) -> pl.DataFrame:
+    """Load the ratings of a MovieLens release.
+
+    With `MOVIELENS_SAMPLE` set, whole users are drawn at random, always the same, until that many ratings are kept.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        One row per rating, sorted by user, time and movie: `userId` i64, `movieId` i64, `rating` f64 (0.5 to 5.0 stars),
+        `timestamp` i64 (Unix seconds, UTC).
+
+    Raises:
+        ValueError: The dataset is unknown, or its file does not hold valid ratings.
+        OSError: The file is missing or cannot be read.
+    """
+    ratings_df = check_ratings(*_read(dataset, "ratings"))
+    return sample_users(ratings_df, settings().sample)
+
+
+def load_movies(dataset: str | None = None) -> pl.DataFrame:
+    """Load the movies of a MovieLens release.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        One row per movie: `movieId` i64, `title` str without the year or null, `year` i32 or null, `genres` list of str,
+        empty when none is listed.
+
+    Raises:
+        ValueError: The dataset is unknown, or its file does not hold movies.
+        OSError: The file is missing or cannot be read.
+    """
+    movies_df, source = _read(dataset, "movies")
+    genres = pl.col("genres").replace("(no genres listed)", "").fill_null("")
+    genres = pl.when(genres == "").then(pl.lit([], dtype=pl.List(pl.String))).otherwise(genres.str.split("|"))
+    return _check_schema(movies_df.with_columns(genres=genres), MOVIES_SCHEMA, source).sort("movieId")
+
+
+def save_parquet(df: pl.DataFrame, path: Path) -> None:
+    """Write a frame so that the file is either whole or not there.
+
+    Args:
+        df: What to write.
+        path: Where to; the folder must exist. An older file is replaced.
+
+    Raises:
+        OSError: The file cannot be written, for example because the disk is full.
+    """
+    path = Path(path)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        partial = Path(file.name)
+    try:
+        df.write_parquet(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_ratings(ratings_df: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Refuse what are not ratings, and put the rest in order.
+
+    Of several ratings of one movie by one user the latest is kept, with a warning that says how many were dropped.
+
+    Args:
+        ratings_df: The columns of `load_ratings`, in any order of rows.
+        source: Where the frame comes from, for the messages.
+
+    Returns:
+        The ratings sorted by user, time and movie.
+
+    Raises:
+        ValueError: A column is missing, unknown or of another type, a value is null, NaN or no rating, or no row is left.
+    """
+    ratings_df = _check_schema(ratings_df, RATINGS_SCHEMA, source)
+    if ratings_df.is_empty():
+        raise ValueError(f"{source}: no ratings in it; delete the file and load it again")
+    for column, n_nulls in ratings_df.null_count().row(0, named=True).items():
+        if n_nulls:
+            raise ValueError(f"{source}: {n_nulls} nulls in column {column!r}; every rating needs all four values")
+    wrong = ratings_df.filter(~pl.col("rating").is_between(MIN_RATING, MAX_RATING) | pl.col("rating").is_nan())
+    if not wrong.is_empty():
+        user, movie, rating, _ = wrong.row(0)
+        raise ValueError(
+            f"{source}: {wrong.height} ratings outside {MIN_RATING} to {MAX_RATING}, "
+            f"the first {rating} by user {user} for movie {movie}; correct or drop them"
+        )
+    ratings_df = ratings_df.sort("userId", "timestamp", "movieId")
+    unique_df = ratings_df.unique(["userId", "movieId"], keep="last", maintain_order=True)
+    n_dropped = ratings_df.height - unique_df.height
+    if n_dropped:
+        warnings.warn(f"{source}: {n_dropped} earlier ratings of a movie by the same user dropped", stacklevel=2)
+    return unique_df
+
+
+def sample_users(ratings_df: pl.DataFrame, n_ratings: int | None) -> pl.DataFrame:
+    """Keep the ratings of randomly drawn users, always the same, until there are `n_ratings`.
+
+    Whole users, because ratings drawn one by one would leave nobody with enough of them to learn from; only the last
+    user drawn may be cut short.
+    """
+    if n_ratings is None or n_ratings >= ratings_df.height:
+        return ratings_df
+    users = ratings_df["userId"].unique().sort().to_numpy()
+    draw_df = pl.DataFrame({"userId": np.random.default_rng(42).permutation(users)}).with_row_index("draw")
+    return (
+        ratings_df.join(draw_df, on="userId", maintain_order="left")
+        .sort("draw", maintain_order=True)
+        .head(n_ratings)
+        .drop("draw")
+        .sort("userId", "timestamp", "movieId")
+    )
+
+
+def _read(dataset: str | None, table: str) -> tuple[pl.DataFrame, str]:
+    """Read a table of a release, with a name for messages."""
+    dataset = settings(dataset).dataset
+    path = Path(str(files("utilities") / "sample" / f"{table}.parquet"))
+    try:
+        return pl.read_parquet(path), f"{dataset} {table}"
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; install the package again") from None
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} is not a readable parquet file ({error}); install the package again") from error
+
+
+def _check_schema(df: pl.DataFrame, schema: pl.Schema, source: str) -> pl.DataFrame:
+    """Refuse missing, unknown and wrongly typed columns; give the columns in the schema's order."""
+    missing, extra = [c for c in schema if c not in df.columns], [c for c in df.columns if c not in schema]
+    if missing or extra:
+        raise ValueError(f"{source}: missing columns {missing}, unknown columns {extra}; expected {list(schema)}")
+    for column, dtype in schema.items():
+        if df.schema[column] != dtype:
+            raise ValueError(f"{source}: column {column!r} is {df.schema[column]}, expected {dtype}")
+    return df.select(schema.names())

@@ -1,0 +1,122 @@
+"""Batches as slices of tensors, inside PyTorch's own `DataLoader`."""
+
+import warnings
+from typing import NamedTuple
+
+import polars as pl
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from utilities.settings import settings
+from utilities.splits import split_train_test
+
+
+class RatingsDataset(Dataset):
+    """Ratings as three tensors of one length: user ids i64, movie ids i64, ratings f32."""
+
+    def __init__(self, ratings_df: pl.DataFrame):
+        """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame."""
+        missing = [c for c in ("userIdMapped", "movieIdMapped", "rating") if c not in ratings_df.columns]
+        if missing:
+            raise ValueError(f"missing columns {missing}; map_users_and_movies adds the …Mapped ones")
+        self.user_ids = ratings_df["userIdMapped"].cast(pl.Int64).to_torch()
+        self.movie_ids = ratings_df["movieIdMapped"].cast(pl.Int64).to_torch()
+        self.ratings = ratings_df["rating"].cast(pl.Float32).to_torch()
+
+    def __len__(self):
+        """Count the ratings."""
+        return len(self.ratings)
+
+    def __getitem__(self, index):
+        """Give one rating, or with a tensor of indices one batch."""
+        return self.user_ids[index], self.movie_ids[index], self.ratings[index]
+
+    __getitems__ = __getitem__
+
+
+class IndexBatchSampler(BatchSampler):
+    """A `BatchSampler` whose batches are tensors of indices, not lists of ints.
+
+    The order of the rows is the sampler's, so that a distributed sampler can take its place. The two that PyTorch uses
+    by itself are asked for the whole order at once; any other is walked through index by index.
+    """
+
+    def __iter__(self):
+        """Yield the indices of each batch (i64), the last one short unless `drop_last`."""
+        batches = self._order().split(self.batch_size)
+        yield from batches if not self.drop_last else batches[: len(self)]
+
+    def _order(self) -> torch.Tensor:
+        if type(self.sampler) is SequentialSampler:
+            return torch.arange(len(self.sampler))
+        if type(self.sampler) is RandomSampler and not self.sampler.replacement:
+            return torch.randperm(self.sampler.num_samples, generator=self.sampler.generator)
+        return torch.tensor(list(self.sampler), dtype=torch.int64)
+
+
+class DataLoaders(NamedTuple):
+    """The loaders of one split."""
+
+    train: DataLoader
+    val: DataLoader
+    test: DataLoader
+
+
+def get_data_loaders(
+    ratings_df: pl.DataFrame,
+    *,
+    batch_size: int | None = None,
+    sample: int | None = None,
+    num_workers: int = 0,
+) -> DataLoaders:
+    """Split ratings and wrap each part in a `DataLoader`.
+
+    A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32 (stars). Training rows come in
+    a new order each epoch, drawn from torch's global generator: seed it, and the orders repeat. Validation and test rows
+    keep theirs. The last, shorter batch is kept.
+
+    Args:
+        ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
+        batch_size: Rows of a batch; the dataset's default unless given.
+        sample: Train on the first `sample` training rows only; validation and test stay whole, so that models trained on
+            more or less can be compared.
+        num_workers: Processes that fetch batches; with 0 the training process does.
+
+    Returns:
+        The loaders, as attributes `train`, `val` and `test` or by unpacking.
+
+    Raises:
+        ValueError: A number is out of range, a column is missing, or there are too few rows to split.
+    """
+    batch_size = settings().batch_size if batch_size is None else batch_size
+    for name, value, least in (("batch_size", batch_size, 1), ("sample", sample, 1), ("num_workers", num_workers, 0)):
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    train_df, val_df, test_df = split_train_test(ratings_df)
+    if sample is not None and sample > train_df.height:
+        warnings.warn(f"sample={sample}, but there are only {train_df.height} training rows: all taken", stacklevel=2)
+    train, val, test = (
+        RatingsDataset(train_df.head(sample or train_df.height)),
+        RatingsDataset(val_df),
+        RatingsDataset(test_df),
+    )
+    return DataLoaders(
+        _loader(RandomSampler(train), batch_size, num_workers),
+        _loader(SequentialSampler(val), batch_size, num_workers),
+        _loader(SequentialSampler(test), batch_size, num_workers),
+    )
+
+
+def _loader(sampler: RandomSampler | SequentialSampler, batch_size: int, num_workers: int) -> DataLoader:
+    return DataLoader(
+        sampler.data_source,
+        batch_sampler=IndexBatchSampler(sampler, batch_size, drop_last=False),
+        collate_fn=_as_is,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _as_is(batch):
+    """Collate nothing: the dataset has returned whole batches."""
+    return batch

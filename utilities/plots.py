@@ -1,0 +1,38 @@
+"""The look of the figures, and the one figure that several notebooks draw."""
+
+import matplotlib.pyplot as plt
+import polars as pl
+import seaborn as sns
+from matplotlib.axes import Axes
+
+
+def set_plot_style() -> None:
+    """Use the series' style: a light grid, a palette that the colour-blind can tell apart, 96 dots per inch."""
+    sns.set_theme(style="whitegrid", palette="colorblind", rc={"figure.figsize": (8, 4), "figure.dpi": 96})
+
+
+def plot_learning_curves(logs_df: pl.DataFrame, ax: Axes | None = None, **bars: float) -> Axes:
+    """Draw training and validation loss by epoch.
+
+    Args:
+        logs_df: What `training_logs_to_df` gives, for one run or, with a column `name`, several.
+        ax: Where to draw; a new figure unless given.
+        bars: Losses to draw as horizontal lines, by label, for example `mean=1.02`; underscores become spaces.
+
+    Returns:
+        The axes, with labels and a legend but without a title.
+    """
+    ax = plt.subplots()[1] if ax is None else ax
+    names = logs_df["name"].unique(maintain_order=True).to_list() if "name" in logs_df.columns else [None]
+    for color, name in zip(sns.color_palette(n_colors=len(names)), names, strict=True):
+        run_df = logs_df if name is None else logs_df.filter(pl.col("name") == name)
+        for dataset, style in (("train_loss", "--"), ("val_loss", "-")):
+            df = run_df.filter(pl.col("dataset") == dataset)
+            label = " ".join(filter(None, [name, {"train_loss": "training", "val_loss": "validation"}[dataset]]))
+            ax.plot(df["epoch"], df["loss"], style, marker="o", markersize=3, color=color, label=label)
+    for gray, (label, loss) in zip(("0.2", "0.5", "0.7"), bars.items(), strict=False):
+        ax.axhline(loss, color=gray, linestyle=":", label=label.replace("_", " "))
+    ax.set(xlabel="epoch", ylabel="mean squared error (stars²)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+    return ax
