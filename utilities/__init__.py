@@ -26,6 +26,7 @@ _MODULE_OF = {
     "RatingModel": "training",
     "make_trainer": "training",
     "predict": "training",
+    "train_model": "training",
     "DictLogger": "tracking",
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",

@@ -4,6 +4,7 @@ import logging
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 
 import polars as pl
 import pytorch_lightning as lightning
@@ -12,6 +13,8 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
+
+from utilities.loaders import get_data_loaders
 
 
 class RatingModel(lightning.LightningModule):
@@ -240,3 +243,33 @@ def make_trainer(
         "callbacks": [EarlyStoppingWithMinEpochs(min_epochs, patience=patience), BestCheckpoint(), FitProgressBar()],
     }
     return lightning.Trainer(max_epochs=max_epochs, logger=logger, **(options | trainer_options))
+
+
+def train_model(
+    build: Callable[[], RatingModel],
+    ratings_df: pl.DataFrame,
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    sample: int | None = None,
+    **trainer_options,
+) -> tuple[RatingModel, lightning.Trainer]:
+    """Seed, split, build, train: the same call gives the same model.
+
+    Args:
+        build: Makes the model; called after seeding, so that its first weights repeat too.
+        ratings_df: As for `get_data_loaders`.
+        seed: Seed of the first weights, the order of the rows, and dropout.
+        batch_size: As for `get_data_loaders`.
+        sample: As for `get_data_loaders`.
+        trainer_options: Arguments of `make_trainer`.
+
+    Returns:
+        The model with the weights of its best epoch, and the trainer.
+    """
+    lightning.seed_everything(seed, verbose=False)
+    loaders = get_data_loaders(ratings_df, batch_size=batch_size, sample=sample)
+    model = build()
+    trainer = make_trainer(**trainer_options)
+    trainer.fit(model, loaders.train, loaders.val)
+    return model, trainer
