@@ -248,15 +248,34 @@ def test_a_fit_shows_one_bar_and_nothing_else(loaders, capsys, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_a_fit_repeats_itself_for_the_same_seed(loaders):
+class NormalModel(BiasModel):
+    """Starts from random biases."""
+
+    def __init__(self):
+        super().__init__()
+        torch.nn.init.normal_(self.user_biases.weight)
+
+
+def test_training_repeats_itself_for_the_same_seed():
     def weights(seed):
-        lightning.seed_everything(seed, verbose=False)
-        model = BiasModel()
-        make_trainer(2).fit(model, loaders.train, loaders.val)
-        return model.user_biases.weight.detach()
+        torch.rand(1)  # what was drawn before does not matter
+        model, _ = train_model(NormalModel, RATINGS_DF, seed=seed, batch_size=32, max_epochs=2)
+        return model.user_biases.weight
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
+
+
+def test_train_model_is_seeding_splitting_building_and_fitting():
+    model, trainer = train_model(NormalModel, RATINGS_DF, seed=3, batch_size=32, sample=50, max_epochs=2)
+    lightning.seed_everything(3, verbose=False)
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32, sample=50)
+    expected, expected_trainer = NormalModel(), make_trainer(2)
+    expected_trainer.fit(expected, loaders.train, loaders.val)
+    assert torch.equal(model.user_biases.weight, expected.user_biases.weight)
+    assert (trainer.max_epochs, trainer.global_step) == (2, 4)
+    best_scores = [t.checkpoint_callback.best_model_score for t in (trainer, expected_trainer)]
+    assert best_scores[0] == best_scores[1]
 
 
 TWO_PROCESSES = """
