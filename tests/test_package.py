@@ -32,10 +32,8 @@ def test_importing_the_package_and_reading_the_settings_imports_nothing_heavy(en
     assert not imported & HEAVY
 
 
-def test_loading_and_splitting_ratings_imports_no_torch(environment):
-    script = (
-        "import sys, utilities; utilities.split_train_test(utilities.load_ratings()); print('torch' in sys.modules)"
-    )
+def test_loading_ratings_imports_no_torch(environment):
+    script = "import sys, utilities; utilities.load_torch_data(); print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", script], env=environment, text=True) == "False\n"
 
 

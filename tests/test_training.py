@@ -19,6 +19,7 @@ from utilities import (
     make_trainer,
     predict,
     split_train_test,
+    train_model,
 )
 
 # 150 rows: 105 to train on (batches of 32, 32, 32 and 9), 30 and 15 to evaluate on (the last batches short, too).
