@@ -1,6 +1,7 @@
 """Runs and their metrics: into MLflow without slowing the fit, and back as frames."""
 
 import logging
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -110,7 +111,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
 
     Raises:
         ConnectionError: The tracking server cannot be reached; the message names it.
-        OSError: The store's file cannot be written.
+        OSError: The store's file cannot be written; the message names it.
     """
     config = settings()
     client = _client()
@@ -249,8 +250,10 @@ def _history(source: str | DictLogger, metric: str) -> list[tuple[int, float]]:
     """Give the (step, value) pairs of a metric."""
     if isinstance(source, DictLogger):
         return source.metrics.get(metric, [])
+    client = _client()
     try:
-        return [(m.step, m.value) for m in _client().get_metric_history(source, metric)]
+        client.get_run(source)  # the history of an unknown run would be empty
+        return [(m.step, m.value) for m in client.get_metric_history(source, metric)]
     except MlflowException as error:
         raise ValueError(f"no run {source!r} in {settings().tracking_uri}; runs_to_df() lists the runs") from error
 
@@ -275,6 +278,10 @@ def _client() -> MlflowClient:
         ) from error
     if (file := _sqlite_file(uri)) and not file.parent.is_dir():
         raise FileNotFoundError(f"the folder {file.parent} of MLFLOW_TRACKING_URI={uri} does not exist; make it first")
+    if file and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+        raise PermissionError(
+            f"cannot write to {file}, the store of MLFLOW_TRACKING_URI={uri}; name a file you can write"
+        )
     return MlflowClient(tracking_uri=uri)
 
 

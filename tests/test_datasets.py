@@ -1,0 +1,162 @@
+import hashlib
+import re
+from importlib.resources import files
+
+import polars as pl
+import pytest
+
+from utilities import load_movies, load_ratings, save_parquet
+from utilities.datasets import RATINGS_SCHEMA, check_ratings
+
+
+@pytest.fixture(scope="module")
+def all_ratings_df():
+    return load_ratings("built-in")
+
+
+def test_the_sample_is_the_one_its_readme_describes():
+    sample = files("utilities") / "sample"
+    rows = re.findall(
+        r"^\| (\w+\.parquet) .*\| ([\d,]+) \| ([\d,]+) \| (\w{64}) \|$", (sample / "README.md").read_text(), re.M
+    )
+    assert [name for name, *_ in rows] == ["ratings.parquet", "movies.parquet"]
+    for name, n_rows, n_bytes, checksum in rows:
+        content = (sample / name).read_bytes()
+        assert len(content) == int(n_bytes.replace(",", ""))
+        assert hashlib.sha256(content).hexdigest() == checksum
+        assert pl.read_parquet(content).height == int(n_rows.replace(",", ""))
+
+
+def test_ratings_have_the_promised_columns_counts_and_order(all_ratings_df):
+    assert all_ratings_df.schema == RATINGS_SCHEMA
+    assert (all_ratings_df.height, all_ratings_df["userId"].n_unique(), all_ratings_df["movieId"].n_unique()) == (
+        100_004,
+        671,
+        9_066,
+    )
+    assert all_ratings_df.equals(all_ratings_df.sort("userId", "timestamp", "movieId"))
+    assert all_ratings_df["rating"].mean() == pytest.approx(3.543608, abs=1e-6)
+    assert all_ratings_df["rating"].std() == pytest.approx(1.058064, abs=1e-6)
+
+
+def test_movies_have_the_promised_columns_and_gaps():
+    movies_df = load_movies("built-in")
+    assert movies_df.schema == {
+        "movieId": pl.Int64,
+        "title": pl.String,
+        "year": pl.Int32,
+        "genres": pl.List(pl.String),
+    }
+    assert movies_df.height == movies_df["movieId"].n_unique() == 9_066
+    assert movies_df.select("title", "year").null_count().row(0) == (5, 5)
+    assert movies_df["genres"].null_count() == 0
+    assert movies_df.filter(pl.col("genres").list.len() == 0).height == 17
+    assert "(no genres listed)" not in movies_df["genres"].explode().to_list()
+    assert movies_df.row(by_predicate=pl.col("movieId") == 296) == (
+        296,
+        "Pulp Fiction",
+        1994,
+        ["Comedy", "Crime", "Drama", "Thriller"],
+    )
+
+
+def test_every_rated_movie_is_listed(all_ratings_df):
+    assert all_ratings_df.join(load_movies("built-in"), on="movieId", how="anti").is_empty()
+
+
+def test_a_sample_keeps_whole_users_and_is_always_the_same(all_ratings_df, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "5000")
+    sample_df = load_ratings()
+    assert sample_df.height == 5000
+    assert sample_df.equals(load_ratings())
+    assert sample_df.equals(sample_df.sort("userId", "timestamp", "movieId"))
+    assert sample_df.join(all_ratings_df, on=sample_df.columns, how="anti").is_empty()
+    kept_df = sample_df.group_by("userId").len("kept").join(all_ratings_df.group_by("userId").len("all"), on="userId")
+    assert kept_df.filter(pl.col("kept") < pl.col("all")).height <= 1
+    assert kept_df.height > 10
+
+
+def test_a_sample_larger_than_the_data_takes_all(all_ratings_df, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "1000000")
+    assert load_ratings().equals(all_ratings_df)
+
+
+@pytest.mark.parametrize("load", [load_ratings, load_movies])
+def test_an_unknown_dataset_is_refused_with_the_known_ones(load):
+    with pytest.raises(ValueError, match="unknown dataset 'ml-25'; known: built-in"):
+        load("ml-25")
+
+
+def test_valid_ratings_come_out_sorted_by_user_time_and_movie(ratings_df):
+    before_df = ratings_df.clone()
+    assert check_ratings(ratings_df, "test").rows() == [
+        (1, 10, 4.5, 300),
+        (1, 30, 5.0, 300),
+        (2, 10, 3.0, 200),
+        (2, 20, 0.5, 400),
+    ]
+    assert ratings_df.equals(before_df)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0, 7.0, -1.0, float("inf")])
+def test_what_is_no_rating_is_refused_with_user_and_movie(ratings_df, value):
+    ratings_df = ratings_df.with_columns(rating=pl.Series([0.5, 5.0, value, 4.5]))
+    with pytest.raises(
+        ValueError, match=rf"my file: 1 ratings outside 0\.5 to 5\.0, the first {value} by user 2 for movie 10"
+    ):
+        check_ratings(ratings_df, "my file")
+
+
+@pytest.mark.parametrize("column", RATINGS_SCHEMA.names())
+def test_nulls_are_refused_with_their_column_and_number(ratings_df, column):
+    ratings_df = ratings_df.with_columns(pl.when(pl.col("movieId") == 10).then(None).otherwise(column).alias(column))
+    with pytest.raises(ValueError, match=f"my file: 2 nulls in column '{column}'"):
+        check_ratings(ratings_df, "my file")
+
+
+def test_missing_and_unknown_columns_are_refused_by_name(ratings_df):
+    with pytest.raises(ValueError, match=r"my file: missing columns \['rating'\], unknown columns \['stars'\]"):
+        check_ratings(ratings_df.rename({"rating": "stars"}), "my file")
+    with pytest.raises(ValueError, match=r"missing columns \['timestamp'\], unknown columns \[\]"):
+        check_ratings(ratings_df.drop("timestamp"), "my file")
+    with pytest.raises(ValueError, match=r"missing columns \[\], unknown columns \['tag'\]"):
+        check_ratings(ratings_df.with_columns(tag=pl.lit("x")), "my file")
+
+
+def test_a_column_of_another_type_is_refused_with_both_types(ratings_df):
+    with pytest.raises(ValueError, match="my file: column 'rating' is String, expected Float64"):
+        check_ratings(ratings_df.cast({"rating": pl.String}), "my file")
+
+
+def test_an_empty_frame_is_refused(ratings_df):
+    with pytest.raises(ValueError, match="my file: no ratings in it"):
+        check_ratings(ratings_df.clear(), "my file")
+
+
+def test_of_duplicates_the_latest_is_kept_and_the_warning_counts_the_others(ratings_df):
+    earlier_df = pl.DataFrame(
+        {"userId": [1, 1, 2], "movieId": [10, 10, 20], "rating": [1.0, 2.0, 3.0], "timestamp": [100, 200, 399]}
+    )
+    with pytest.warns(UserWarning, match="my file: 3 earlier ratings of a movie by the same user dropped"):
+        checked_df = check_ratings(pl.concat([ratings_df, earlier_df]), "my file")
+    assert checked_df.equals(check_ratings(ratings_df, "my file"))
+
+
+def test_three_rows_are_valid_ratings(ratings_df):
+    assert check_ratings(ratings_df.head(3), "test").height == 3
+
+
+def test_a_saved_frame_reads_back_and_replaces_the_older_file(tmp_path, ratings_df):
+    save_parquet(ratings_df.head(1), tmp_path / "ratings.parquet")
+    save_parquet(ratings_df, tmp_path / "ratings.parquet")
+    assert pl.read_parquet(tmp_path / "ratings.parquet").equals(ratings_df)
+    assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]
+
+
+def test_a_write_that_fails_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, ratings_df):
+    save_parquet(ratings_df, tmp_path / "ratings.parquet")
+    unwritable_df = pl.DataFrame({"x": [object()]}, schema={"x": pl.Object})
+    with pytest.raises(Exception, match=r"(?i)object"):
+        save_parquet(unwritable_df, tmp_path / "ratings.parquet")
+    assert pl.read_parquet(tmp_path / "ratings.parquet").equals(ratings_df)
+    assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]

@@ -1,0 +1,65 @@
+from collections import Counter
+
+import polars as pl
+import pytest
+
+from utilities import get_most_frequent_movies, load_ratings, load_torch_data, map_users_and_movies
+
+
+def movies_df(*movie_ids):
+    return pl.DataFrame({"movieId": movie_ids})
+
+
+def test_the_most_rated_movies_come_first_and_ties_go_to_the_smaller_id():
+    ratings_df = movies_df(7, 7, 7, 9, 9, 5, 5, 1)
+    assert get_most_frequent_movies(ratings_df, 3).equals(movies_df(7, 5, 9))
+    assert get_most_frequent_movies(ratings_df, None).equals(movies_df(7, 5, 9, 1))
+    assert get_most_frequent_movies(ratings_df).equals(movies_df(7, 5, 9, 1))
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_fewer_than_one_movie_is_refused(n):
+    with pytest.raises(ValueError, match=f"n must be at least 1, or None for all movies, not {n}"):
+        get_most_frequent_movies(movies_df(1), n)
+
+
+def test_ids_are_numbered_from_0_in_their_order_and_rows_keep_theirs():
+    ratings_df = pl.DataFrame({"userId": [9, 4, 9, 7], "movieId": [50, 50, 3, 20], "rating": [1.0, 2.0, 3.0, 4.0]})
+    mapped_df, users_df, movies_df = map_users_and_movies(ratings_df)
+    assert mapped_df.equals(
+        ratings_df.with_columns(
+            userIdMapped=pl.Series([2, 0, 2, 1], dtype=pl.UInt32),
+            movieIdMapped=pl.Series([2, 2, 0, 1], dtype=pl.UInt32),
+        )
+    )
+    assert mapped_df.schema["userIdMapped"] == mapped_df.schema["movieIdMapped"] == pl.UInt32
+    assert users_df.rows() == [(4, 0), (7, 1), (9, 2)]
+    assert movies_df.rows() == [(3, 0), (20, 1), (50, 2)]
+
+
+def test_missing_columns_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"missing columns \['userId'\]; the frame has \['movieId'\]"):
+        map_users_and_movies(movies_df(1))
+    with pytest.raises(ValueError, match=r"missing columns \['movieId'\]"):
+        get_most_frequent_movies(pl.DataFrame({"userId": [1]}))
+
+
+def test_torch_data_are_the_ratings_of_the_500_most_rated_movies(monkeypatch):
+    monkeypatch.setenv("MOVIELENS_DATASET", "built-in")
+    mapped_df, users_df, movies_df = load_torch_data()
+    counts = Counter(load_ratings("built-in")["movieId"])
+    top_movies = sorted(counts, key=lambda movie: (-counts[movie], movie))[:500]
+    assert movies_df["movieId"].to_list() == sorted(top_movies)
+    assert mapped_df.height == sum(counts[movie] for movie in top_movies)
+    assert (users_df.height, mapped_df["userIdMapped"].max(), mapped_df["movieIdMapped"].max()) == (670, 669, 499)
+    assert mapped_df.equals(mapped_df.sort("userId", "timestamp", "movieId"))
+    assert mapped_df.select("userId", "userIdMapped").unique().sort("userId").equals(users_df)
+    assert mapped_df.select("movieId", "movieIdMapped").unique().sort("movieId").equals(movies_df)
+
+
+def test_the_number_of_movies_is_the_argument_then_the_setting(monkeypatch):
+    monkeypatch.setenv("MOVIELENS_TOP_MOVIES", "3")
+    assert load_torch_data()[2].height == 3
+    assert load_torch_data("built-in", 2)[2].height == 2
+    monkeypatch.setenv("MOVIELENS_TOP_MOVIES", "all")
+    assert load_torch_data()[2].height == 9_066

@@ -1,0 +1,109 @@
+import polars as pl
+import pytest
+import torch
+from tiny import mapped_ratings_df
+from torch.utils.data import DataLoader, TensorDataset
+
+from utilities import get_data_loaders, split_train_test
+
+# 100 rows: 70 to train on (batches of 32, 32 and 6), 20 and 10 to evaluate on. Users number the rows.
+RATINGS_DF = mapped_ratings_df(100).with_columns(userIdMapped=pl.col("row").cast(pl.UInt32))
+
+
+def passed_rows(loader):
+    """Pass through a loader once and give its rows, in order."""
+    return [row for batch in loader for row in zip(*(column.tolist() for column in batch), strict=True)]
+
+
+@pytest.fixture
+def loaders():
+    return get_data_loaders(RATINGS_DF, batch_size=32)
+
+
+def test_batches_are_int64_ids_and_float32_ratings_and_the_last_is_short(loaders):
+    batches = list(loaders.train)
+    assert [len(ratings) for _, _, ratings in batches] == [32, 32, 6]
+    for batch in batches:
+        assert [column.dtype for column in batch] == [torch.int64, torch.int64, torch.float32]
+        assert len({column.shape for column in batch}) == 1
+    assert (len(loaders.train), len(loaders.val), len(loaders.test)) == (3, 1, 1)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_rows_are_those_of_the_default_loader_each_exactly_once(num_workers):
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32, num_workers=num_workers)
+    assert all(isinstance(loader, DataLoader) for loader in loaders)
+    for loader, df in zip(loaders, split_train_test(RATINGS_DF), strict=True):
+        columns = [df["userIdMapped"].to_list(), df["movieIdMapped"].to_list(), df["rating"].to_list()]
+        default_loader = DataLoader(TensorDataset(*map(torch.tensor, columns)), batch_size=32, shuffle=True)
+        for _ in range(2):
+            rows = passed_rows(loader)
+            assert sorted(rows) == sorted(passed_rows(default_loader))
+            assert len(set(rows)) == len(rows) == df.height
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_training_rows_come_in_a_new_order_each_epoch_and_in_the_same_again_for_the_same_seed(num_workers):
+    def two_epochs(seed):
+        loader = get_data_loaders(RATINGS_DF, batch_size=32, num_workers=num_workers).train
+        torch.manual_seed(seed)
+        return passed_rows(loader), passed_rows(loader)
+
+    first, second = two_epochs(seed=0)
+    assert first != second
+    assert two_epochs(seed=0) == (first, second)
+    assert two_epochs(seed=1)[0] != first
+
+
+def test_validation_and_test_rows_keep_the_order_of_the_split(loaders):
+    _, val_df, test_df = split_train_test(RATINGS_DF)
+    for loader, df in ((loaders.val, val_df), (loaders.test, test_df)):
+        expected = df.select("userIdMapped", "movieIdMapped", "rating").rows()
+        assert passed_rows(loader) == passed_rows(loader) == expected
+
+
+def test_loaders_unpack_in_the_order_train_val_test(loaders):
+    train, val, test = loaders
+    assert (train, val, test) == (loaders.train, loaders.val, loaders.test)
+    assert [len(loader.dataset) for loader in loaders] == [70, 20, 10]
+
+
+def test_a_sample_cuts_the_training_rows_only():
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32, sample=40)
+    assert [len(loader.dataset) for loader in loaders] == [40, 20, 10]
+    first_df = split_train_test(RATINGS_DF)[0].head(40)
+    assert sorted(user for user, _, _ in passed_rows(loaders.train)) == sorted(first_df["row"])
+
+
+def test_a_sample_larger_than_the_training_rows_says_so_and_takes_all():
+    with pytest.warns(UserWarning, match="sample=71, but there are only 70 training rows: all taken"):
+        loaders = get_data_loaders(RATINGS_DF, sample=71)
+    assert len(loaders.train.dataset) == 70
+
+
+def test_the_batch_size_is_the_datasets_own_unless_given():
+    assert get_data_loaders(RATINGS_DF).train.batch_sampler.batch_size == 1024
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"batch_size": -1}, {"sample": 0}, {"sample": -3}, {"num_workers": -1}]
+)
+def test_numbers_out_of_range_are_refused_by_name(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} must be at least [01], not {value}"):
+        get_data_loaders(RATINGS_DF, **wrong)
+
+
+def test_unmapped_ratings_and_too_few_rows_are_refused():
+    with pytest.raises(ValueError, match=r"missing columns \['userIdMapped'\]; map_users_and_movies adds"):
+        get_data_loaders(RATINGS_DF.drop("userIdMapped"))
+    with pytest.raises(ValueError, match="3 rows are too few"):
+        get_data_loaders(RATINGS_DF.head(3))
+
+
+def test_the_frame_stays_unchanged_by_what_is_done_to_the_batches():
+    before_df = RATINGS_DF.clone()
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32)
+    loaders.val.dataset.ratings.zero_()
+    loaders.val.dataset.user_ids.zero_()
+    assert RATINGS_DF.equals(before_df)

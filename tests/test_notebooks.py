@@ -1,0 +1,149 @@
+import base64
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from conftest import REPOSITORY
+
+PATHS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
+MACHINE_PATH = re.compile(r"(?<![\w.])/(root|home|work|tmp|Users)\b[/\w.-]*")
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def headings(notebook):
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"^## (.+)$", prose, re.MULTILINE)
+
+
+def test_notebooks_are_numbered_from_01_without_gaps():
+    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(1, len(PATHS) + 1)]
+    assert len(PATHS) >= 2
+
+
+def test_it_opens_with_its_number_its_title_and_its_question(notebook, path):
+    title, *rest = notebook.cells[0].source.splitlines()
+    assert re.fullmatch(rf"# {path.name[:2]} · \S.*", title)
+    questions = [line for line in rest if line.startswith("**Question.** ")]
+    assert len(questions) == 1
+    assert questions[0].endswith("?")
+
+
+def test_it_ends_with_recap_exercises_and_the_next_notebook(notebook):
+    assert headings(notebook)[-3:] == ["Recap", "Exercises", "Next"]
+
+
+def test_its_cells_were_executed_once_from_top_to_bottom(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_it_shows_neither_errors_nor_warnings(notebook):
+    assert not [
+        output for output in outputs(notebook) if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+
+
+def test_it_names_no_path_of_the_machine_it_ran_on(notebook):
+    texts = [cell.source for cell in notebook.cells]
+    for output in outputs(notebook):
+        data = output.get("data", {})
+        texts += [output.get("text", ""), *(str(data[kind]) for kind in data if not kind.startswith("image/"))]
+    assert [found.group() for text in texts for found in MACHINE_PATH.finditer(text)] == []
+
+
+def test_its_figures_are_png_below_100_kb(notebook):
+    images = [(kind, data) for o in outputs(notebook) for kind, data in o.get("data", {}).items() if "image/" in kind]
+    assert {kind for kind, _ in images} <= {"image/png"}
+    assert all(len(base64.b64decode(data)) < 100_000 for _, data in images)
+
+
+def test_its_code_cells_have_25_lines_at_most(notebook):
+    assert [cell.source for cell in code_cells(notebook) if len(cell.source.splitlines()) > 25] == []
+
+
+def test_it_has_outputs_and_at_least_70_percent_of_them_are_compared(notebook):
+    with_output = [cell for cell in code_cells(notebook) if cell.outputs]
+    compared = [cell for cell in with_output if not NOT_COMPARED & set(cell.metadata.get("tags", []))]
+    assert len(compared) > 0
+    assert len(compared) >= 0.7 * len(with_output)
+
+
+def test_it_says_assert_where_it_makes_a_claim(notebook):
+    assert any(re.search(r"^\s*assert ", cell.source, re.MULTILINE) for cell in code_cells(notebook))
+
+
+def beginning_with_a_number(notebook):
+    """Cut a notebook behind its first cell that prints a number."""
+    for position, cell in enumerate(notebook.cells):
+        if any(re.search(r"\d", output.get("text", "")) for output in cell.get("outputs", [])):
+            notebook.cells = notebook.cells[: position + 1]
+            return notebook
+    raise AssertionError("no cell prints a number")
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory, environment):
+    """Run the check as it is configured on two notebooks: the results of their cells, by name."""
+    folder = tmp_path_factory.mktemp("check")
+    (folder / "tests").mkdir()
+    for name in ("pyproject.toml", "conftest.py", "tests/nbval_sanitize.cfg"):
+        shutil.copy(REPOSITORY / name, folder / name)
+
+    changed = beginning_with_a_number(nbformat.read(PATHS[0], as_version=4))
+    changed.cells.append(copy.deepcopy(changed.cells[-1]))
+    changed.cells[-1].id = "changed"
+    (output,) = changed.cells[-1].outputs
+    output.text = re.sub(r"\d", lambda digit: str((int(digit.group()) + 1) % 10), output.text, count=1)
+    wrong_claim = new_notebook(
+        cells=[
+            new_code_cell("print(1 + 1)", execution_count=1, outputs=[new_output("stream", name="stdout", text="2\n")]),
+            new_code_cell("assert 1 + 1 == 3", execution_count=2),
+            new_code_cell("three = 3", execution_count=3),
+        ]
+    )
+    for name, notebook in (("changed", changed), ("wrong_claim", wrong_claim)):
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+    pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml=results.xml", "."]
+    process = subprocess.run(pytest_command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
+    assert process.returncode == 1, process.stdout
+    results = {"changed": [], "wrong_claim": []}
+    for case in ElementTree.parse(folder / "results.xml").iter("testcase"):
+        (name,) = (name for name in results if name in case.get("classname"))
+        results[name].append(next((child.tag for child in case if child.tag != "system-out"), "passed"))
+    return results
+
+
+def test_the_check_passes_a_cell_as_it_is_and_fails_its_copy_with_one_number_changed(verdicts):
+    *as_is, changed = verdicts["changed"]
+    assert set(as_is) == {"passed"}
+    assert changed == "failure"
+
+
+def test_the_check_fails_at_a_claim_that_does_not_hold_and_skips_what_follows(verdicts):
+    assert verdicts["wrong_claim"] == ["passed", "failure", "skipped"]
