@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY ?= true
+# Threads that wait must not spin: on a busy machine that costs tenfold.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run lab test lint refresh mlflow

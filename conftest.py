@@ -16,6 +16,7 @@ def pytest_configure(config):
     os.environ["MOVIELENS_DATA_DIR"] = str(folder / "data")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are slow on a busy machine
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the outputs in the notebooks come from a CPU
 
 

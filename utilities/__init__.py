@@ -27,6 +27,7 @@ _MODULE_OF = {
     "make_trainer": "training",
     "predict": "training",
     "train_model": "training",
+    "import_classes": "notebooks",
     "DictLogger": "tracking",
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",
