@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from utilities.datasets import load_ratings
+from utilities.datasets import scan_ratings
 from utilities.settings import settings
 
 
@@ -68,11 +68,11 @@ def load_torch_data(
         ValueError: As `load_ratings` and `get_most_frequent_movies`.
         OSError: As `load_ratings`.
     """
-    ratings_df = load_ratings(dataset)
+    ratings = scan_ratings(dataset)
     if n_movies is None:
         n_movies = settings(dataset).top_movies
-    movies_df = get_most_frequent_movies(ratings_df, n_movies)
-    return map_users_and_movies(ratings_df.join(movies_df, on="movieId", how="semi", maintain_order="left"))
+    movies_df = get_most_frequent_movies(ratings.select("movieId").collect(), n_movies)
+    return map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
 
 
 def _require(df: pl.DataFrame, *columns: str) -> None:
