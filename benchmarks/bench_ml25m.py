@@ -1,13 +1,5 @@
 """The size of ml-25m: an archive of its shape, converted, loaded and trained on, each step in a process of its own."""
 
-import argparse
-import dataclasses
-import json
-import os
-import shutil
-import subprocess
-import sys
-import time
 import zipfile
 from pathlib import Path
 

@@ -23,10 +23,12 @@ BLOCK_BYTES = 2**25  # of text at a time: bounds the memory, and a file up to th
 CONNECT_READ_TIMEOUT_S = (10, 60)
 ATTEMPTS = 3
 RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
-GENRES_100K = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror|Musical|"
-    "Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")
+# fmt: off
+GENRES_100K = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+]
+# fmt: on
 
 
 def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], pl.DataFrame]) -> Path:

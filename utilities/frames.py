@@ -22,8 +22,9 @@ def get_most_frequent_movies(ratings_df: pl.DataFrame, n: int | None = 50) -> pl
     _require(ratings_df, "movieId")
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1, or None for all movies, not {n}")
-    counts_df = ratings_df.group_by("movieId").len().sort(["len", "movieId"], descending=[True, False])
-    return counts_df.head(counts_df.height if n is None else n).select("movieId")
+    counts_df = ratings_df["movieId"].sort().rle().struct.unnest()  # for 25 M rows a third of the time of group_by
+    counts_df = counts_df.sort(["len", "value"], descending=[True, False])
+    return counts_df.head(counts_df.height if n is None else n).select(movieId="value")
 
 
 def map_users_and_movies(ratings_df: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
