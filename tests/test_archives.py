@@ -232,6 +232,21 @@ def test_users_in_disorder_across_blocks_are_refused(folder, monkeypatch):
     assert visible(folder) == ["ml-latest.zip"]
 
 
+def test_years_are_taken_off_titles(folder):
+    titles = {
+        "2001: A Space Odyssey (1968)": ("2001: A Space Odyssey", 1968),
+        "1984 (Nineteen Eighty-Four) (1984)": ("1984 (Nineteen Eighty-Four)", 1984),
+        "Fawlty Towers (1975-1979)": ("Fawlty Towers", 1975),
+        "Doctor Who (2006–)": ("Doctor Who", 2006),
+        "Blind Side, The  (2009) ": ("Blind Side, The", 2009),
+        "Apollo (13)": ("Apollo (13)", None),
+        "Cosmos": ("Cosmos", None),
+    }
+    movies = [(i, title, ["Drama"]) for i, title in enumerate(titles, 1)]
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", tables_of("ml-latest", movies=movies)))
+    assert utilities.load_movies("ml-latest").select("title", "year").rows() == list(titles.values())
+
+
 @pytest.mark.parametrize("dataset", DOWNLOADED)
 def test_defaults_fit_the_size_of_the_release(dataset, folder):
     is_small = dataset in ("ml-latest-small", "ml-100k", "ml-1m")
@@ -566,7 +581,7 @@ def small_disk(folder):
 def test_a_disk_too_small_for_the_download_is_named(server, small_disk):
     server.serve("ml-latest", zipped("ml-latest", pad=os.urandom(2 * 2**20)))
     with pytest.raises(
-        OSError, match=f"cannot write to {small_disk}: No space left on device; free space there, or set"
+        OSError, match=f"cannot read or write in {small_disk}: No space left on device; free space there, or set"
     ):
         utilities.load_ratings("ml-latest")
     assert visible(small_disk) == []
@@ -582,7 +597,9 @@ def test_a_disk_too_small_for_the_conversion_is_named(small_disk):
     files = tables_of("ml-latest", ratings)
     room = 2**20 - len(zipped("ml-latest", files))
     (small_disk / "ml-latest.zip").write_bytes(zipped("ml-latest", files, pad=os.urandom(room - 100_000)))
-    with pytest.raises(OSError, match=f"cannot write to {small_disk}: .*No space left on device.*; free space there"):
+    with pytest.raises(
+        OSError, match=f"cannot read or write in {small_disk}: .*No space left on device.*; free space there"
+    ):
         utilities.load_ratings("ml-latest")
     assert visible(small_disk) == ["ml-latest.zip"]
     subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)

@@ -54,13 +54,23 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
     if path.exists():
         return path
     folder = data_folder()
-    with _one_process(folder / f".{dataset}.lock", dataset), _work_folder(folder / f".{dataset}.partial") as work:
-        if not path.exists():  # the process we waited for may have made it
-            archive = folder / f"{dataset}.zip"
-            if not archive.exists():
-                _download(dataset, archive, work)
-            _check_sum(archive, dataset)
-            _convert(archive, dataset, folder, work, check)
+    try:
+        with _one_process(folder / f".{dataset}.lock", dataset), _work_folder(folder / f".{dataset}.partial") as work:
+            if not path.exists():  # the process we waited for may have made it
+                archive = folder / f"{dataset}.zip"
+                if archive.exists():
+                    _check_sum(archive, dataset)
+                else:
+                    _download(dataset, archive, work)
+                _convert(archive, dataset, work, check)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, OSError) and error.errno is None:
+            raise  # ours, and clear already
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OSError(
+            f"{dataset}: cannot read or write in {folder}: {reason}; free space there, or set MOVIELENS_DATA_DIR to "
+            f"another folder (a {dataset}.zip placed in it is used)"
+        ) from error
     return path
 
 
@@ -80,8 +90,6 @@ def _download(dataset: str, archive: Path, work: Path) -> None:
             f"{dataset}: cannot download {url}: {_reason(error)}; try again later, set MOVIELENS_URL to a mirror, or "
             f"get {archive.name} in another way and place it at {archive}"
         ) from error
-    except OSError as error:
-        raise _cannot_write(dataset, archive.parent, error) from error
     _check_sum(partial, dataset, f"the download of {url}")
     _check_zip(partial, dataset, f"the download of {url}")
     partial.replace(archive)
@@ -115,7 +123,7 @@ def _check_zip(archive: Path, dataset: str, source: str | None = None) -> None:
             raise _damaged(source, dataset, f"it has no {release.folder}/{table}")
 
 
-def _convert(archive: Path, dataset: str, folder: Path, work: Path, check: Callable) -> None:
+def _convert(archive: Path, dataset: str, work: Path, check: Callable) -> None:
     """Read both tables of an archive and store them, each under its name once it is whole."""
     _check_zip(archive, dataset)
     release = RELEASES[dataset]
@@ -127,12 +135,10 @@ def _convert(archive: Path, dataset: str, folder: Path, work: Path, check: Calla
             with opened.open(f"{release.folder}/{release.layout.ratings}") as file:
                 blocks = _read_ratings(file, release.layout, f"{archive}, {release.layout.ratings}", check)
                 register_io_source(lambda *_: blocks, schema=RATINGS_SCHEMA).sink_parquet(ratings, compression="lz4")
-        movies.replace(folder / movies.name)
-        ratings.replace(folder / ratings.name)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise _damaged(archive, dataset, f"it cannot be unpacked ({error})") from error
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise _cannot_write(dataset, folder, error) from error
+    for table in (movies, ratings):
+        table.replace(archive.parent / table.name)
 
 
 def _read_ratings(file: IO[bytes], layout: Layout, source: str, check: Callable) -> Iterator[pl.DataFrame]:
@@ -248,13 +254,6 @@ def _damaged(source: Path | str, dataset: str, what: str) -> ValueError:
     if source != place:
         remedy = f"try again later, or place an intact one at {place}"
     return ValueError(f"{dataset}: {source} is not the archive it should be: {what}; {remedy}")
-
-
-def _cannot_write(dataset: str, folder: Path, error: Exception) -> OSError:
-    return OSError(
-        f"{dataset}: cannot write to {folder}: {getattr(error, 'strerror', None) or error}; free space there, or set "
-        f"MOVIELENS_DATA_DIR to another folder and place {dataset}.zip in it"
-    )
 
 
 def _reason(error: BaseException) -> str:
