@@ -145,15 +145,15 @@ def epoch(n_movies: int, k: int, *, plain: bool = False) -> dict:
 
     torch.manual_seed(0)
     ratings_df, users_df, movies_df = utilities.load_torch_data("ml-25m", n_movies)
-    train_df, _, _ = utilities.split_train_test(ratings_df)
-    n_rows = train_df.height
     if plain:
+        train_df, _, _ = utilities.split_train_test(ratings_df)
         dataset = torch.utils.data.TensorDataset(*RatingsDataset(train_df)[:])
         train = torch.utils.data.DataLoader(dataset, BATCH_SIZE, shuffle=True)
-        n_rows = min(n_rows, EPOCH_BATCHES_PLAIN * BATCH_SIZE)
+        del train_df
     else:
         train = utilities.get_data_loaders(ratings_df, batch_size=BATCH_SIZE).train
-    del ratings_df, train_df
+    n_rows = min(len(train.dataset), EPOCH_BATCHES_PLAIN * BATCH_SIZE if plain else len(train.dataset))
+    del ratings_df
     model = BiasedInnerProduct(users_df.height, movies_df.height)
     trainer = utilities.make_trainer(
         1,

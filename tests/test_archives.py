@@ -521,6 +521,17 @@ def test_a_download_killed_half_way_is_begun_again(server, folder):
     assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
 
 
+def test_what_a_killed_process_left_is_not_trusted(server, folder):
+    content = zipped("ml-latest")
+    server.serve("ml-latest", content)
+    left = folder / ".ml-latest.partial"
+    left.mkdir()
+    for name in ("ml-latest.zip", "ml-latest.ratings.parquet"):
+        (left / name).write_bytes(content[:300])
+    assert_loads("ml-latest")
+    assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
+
+
 def test_a_conversion_killed_half_way_is_begun_again(folder):
     (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
     process = start(
@@ -547,7 +558,7 @@ def test_of_two_processes_at_once_one_downloads_and_the_other_waits(server, fold
     other_waits = threading.Event()
 
     def slow(handler):
-        assert other_waits.wait(60)
+        other_waits.wait(30)
         send(handler, zipped("ml-latest"))
 
     server.serve("ml-latest", slow)
@@ -564,6 +575,7 @@ def test_of_two_processes_at_once_one_downloads_and_the_other_waits(server, fold
         watcher.join()
         process.stdout.close()
         process.stderr.close()
+    assert other_waits.is_set()
     assert len(server.requests) == 1
     assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
 
