@@ -134,11 +134,30 @@ def _convert(archive: Path, dataset: str, work: Path, check: Callable) -> None:
                 _read_movies(file, release.layout, f"{archive}, {release.layout.movies}").write_parquet(movies)
             with opened.open(f"{release.folder}/{release.layout.ratings}") as file:
                 blocks = _read_ratings(file, release.layout, f"{archive}, {release.layout.ratings}", check)
-                register_io_source(lambda *_: blocks, schema=RATINGS_SCHEMA).sink_parquet(ratings, compression="lz4")
+                _sink(blocks, ratings)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise _damaged(archive, dataset, f"it cannot be unpacked ({error})") from error
     for table in (movies, ratings):
         table.replace(archive.parent / table.name)
+
+
+def _sink(blocks: Iterator[pl.DataFrame], path: Path) -> None:
+    """Write frames to one parquet file, one at a time.
+
+    What goes wrong in `blocks` is raised when the writer has ended: raised inside, it would come out here while polars
+    is still at work on the file.
+    """
+    errors = []
+
+    def source(*_):
+        try:
+            yield from blocks
+        except Exception as error:
+            errors.append(error)
+
+    register_io_source(source, schema=RATINGS_SCHEMA).sink_parquet(path, compression="lz4")
+    if errors:
+        raise errors[0]
 
 
 def _read_ratings(file: IO[bytes], layout: Layout, source: str, check: Callable) -> Iterator[pl.DataFrame]:
