@@ -114,7 +114,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
         OSError: The store's file cannot be written; the message names it.
     """
     config = settings()
-    client = _client()
+    client = tracking_client()
     if client.get_experiment_by_name(EXPERIMENT) is None:
         client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(config.tracking_uri))
     logger = BatchedMLFlowLogger(
@@ -195,7 +195,7 @@ def runs_to_df() -> pl.DataFrame:
     Raises:
         ConnectionError: The tracking server cannot be reached.
     """
-    client = _client()
+    client = tracking_client()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     runs, token = [], None
     while experiment is not None:
@@ -250,7 +250,7 @@ def _history(source: str | DictLogger, metric: str) -> list[tuple[int, float]]:
     """Give the (step, value) pairs of a metric."""
     if isinstance(source, DictLogger):
         return source.metrics.get(metric, [])
-    client = _client()
+    client = tracking_client()
     try:
         client.get_run(source)  # the history of an unknown run would be empty
         return [(m.step, m.value) for m in client.get_metric_history(source, metric)]
@@ -266,8 +266,16 @@ def _named(df: pl.DataFrame, name: str | None) -> pl.DataFrame:
     return df if name is None else df.with_columns(name=pl.lit(name))
 
 
-def _client() -> MlflowClient:
-    """Connect to the tracking store, failing at once and by name where MLflow would try for minutes."""
+def tracking_client() -> MlflowClient:
+    """Connect to the tracking store, failing at once and by name where MLflow would try for minutes.
+
+    Returns:
+        MLflow's client for `MLFLOW_TRACKING_URI`.
+
+    Raises:
+        ConnectionError: The tracking server cannot be reached.
+        OSError: The store's file cannot be written.
+    """
     uri = settings().tracking_uri
     try:
         if uri.startswith("http"):
