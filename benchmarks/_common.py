@@ -28,8 +28,8 @@ def synthetic_ratings(seed: int = 0) -> pl.DataFrame:
     appeal[np.arange(N_USERS), appeal.argmax(1)] = np.inf
     pairs = np.sort(np.argpartition(appeal.ravel(), -N_ROWS)[-N_ROWS:])
     users, movies = np.divmod(pairs, N_MOVIES)
-    tastes = rng.normal(0, 0.45, (N_USERS, 5)), rng.normal(0, 0.45, (N_MOVIES, 5))
-    stars = 4 + rng.normal(0, 0.5, N_USERS)[users] + rng.normal(0, 0.3, N_MOVIES)[movies]
+    tastes = rng.normal(0, 0.6, (N_USERS, 5)), rng.normal(0, 0.6, (N_MOVIES, 5))
+    stars = 3.9 + rng.normal(0, 0.5, N_USERS)[users] + rng.normal(0, 0.3, N_MOVIES)[movies]
     stars += (tastes[0][users] * tastes[1][movies]).sum(1) + rng.normal(0, 0.7, N_ROWS)
     return pl.DataFrame(
         {

@@ -1,12 +1,16 @@
 """Epochs of training with everything on: the package against the reference's way and against a bare loop."""
 
+import contextlib
+import io
 import os
 import statistics
 import tempfile
+import time
+import warnings
 
 import pytorch_lightning as lightning
 import torch
-from _common import BATCH_SIZE, N_MOVIES, N_USERS, interleaved, machine, seconds, spread, synthetic_ratings
+from _common import BATCH_SIZE, N_MOVIES, N_USERS, interleaved, machine, spread, synthetic_ratings
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import MLFlowLogger
 from torch import nn
@@ -60,7 +64,8 @@ class ReferenceSteps:
 def package_fit(model, loaders, epochs, logged):
     logger = utilities.mlflow_logger("bench") if logged else False
     trainer = utilities.make_trainer(max_epochs=epochs, logger=logger)
-    trainer.fit(model, loaders.train, loaders.val)
+    with contextlib.redirect_stdout(io.StringIO()):  # the progress bar is drawn, and not shown
+        trainer.fit(model, loaders.train, loaders.val)
 
 
 def reference_fit(model, loaders, epochs, folder):
@@ -131,27 +136,65 @@ def bench_model(name, model_class, loaders, mean, folder):
     return reference
 
 
+class Clock(lightning.Callback):
+    """Note the seconds since the fit began, and the validation error, after each epoch."""
+
+    def on_fit_start(self, trainer, pl_module):
+        self.start, self.rows = time.perf_counter(), []
+
+    def on_validation_end(self, trainer, pl_module):
+        self.rows.append((time.perf_counter() - self.start, trainer.callback_metrics["val_loss"].item()))
+
+
 def val_losses(model, loaders, epochs):
-    """Train, and give (seconds, validation MSE) after each epoch."""
-    logs, clock = [], []
+    lightning.seed_everything(0, verbose=False)
+    clock = Clock()
+    trainer = utilities.make_trainer(max_epochs=epochs, logger=utilities.mlflow_logger("bench"), callbacks=[clock])
+    trainer.fit(model, loaders.train, loaders.val)
+    return clock.rows
 
-    class Clock(lightning.Callback):
-        def on_validation_epoch_end(self, trainer, pl_module):
-            clock.append(seconds.now() - start)
-            logs.append(trainer.callback_metrics["val_loss"].item())
 
-    return logs, clock, start
+def bench_quality(reference, candidate, loaders, reference_epoch):
+    """Print how long each way takes to the validation error that the reference's ends with.
+
+    The reference's error comes from the same model, batches and step size behind the package's loader: the steps are the
+    same, only quicker. Its seconds are those of its own epochs.
+    """
+    target = val_losses(reference, loaders, REFERENCE_EPOCHS)[-1][1]
+    rows = val_losses(candidate, loaders, REFERENCE_EPOCHS)
+    reached = next((row for row in enumerate(rows, 1) if row[1][1] <= target), None)
+    print(f"\nthe reference's validation MSE after {REFERENCE_EPOCHS} epochs: {target:.3f} stars²")
+    print(f"it gets there in {REFERENCE_EPOCHS * reference_epoch:.0f} s ({REFERENCE_EPOCHS} of its epochs)")
+    if reached is None:
+        print(f"{type(candidate).__name__} does not get there in {REFERENCE_EPOCHS} epochs")
+        return
+    epoch, (elapsed, loss) = reached
+    factor = REFERENCE_EPOCHS * reference_epoch / elapsed
+    print(
+        f"{type(candidate).__name__} gets there in {elapsed:.1f} s (epoch {epoch}: {loss:.3f}), {factor:.0f} times as fast"
+    )
 
 
 def main():
+    warnings.filterwarnings("ignore", ".*(does not have many workers|exists and is not empty).*")
     print(machine())
     loaders = utilities.get_data_loaders(synthetic_ratings(), batch_size=BATCH_SIZE)
     mean = loaders.train.dataset.ratings.mean().item()
-    inner_product = utilities.import_classes("02_inner_product")
+    models = utilities.import_classes("02_inner_product")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        reference_epoch = bench_model("InnerProduct", inner_product.InnerProduct, loaders, mean, folder)
+        print(
+            f"\n{len(loaders.train.dataset):,} training and {len(loaders.val.dataset):,} validation rows, "
+            f"{N_USERS:,} users, {N_MOVIES} movies, batch size {BATCH_SIZE:,}, k=5"
+        )
+        reference_epoch = bench_model("InnerProduct", models.InnerProduct, loaders, mean, folder)
         bench_model("ConcatBias", ConcatBias, loaders, mean, folder)
+        bench_quality(
+            models.InnerProduct(N_USERS, N_MOVIES, mean),
+            models.BiasedInnerProduct(N_USERS, N_MOVIES, mean),
+            loaders,
+            reference_epoch,
+        )
 
 
 if __name__ == "__main__":
