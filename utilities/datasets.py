@@ -1,4 +1,4 @@
-"""Ratings and movies, read from the built-in sample and checked before use."""
+"""Ratings and movies of a release, checked before use."""
 
 import warnings
 from importlib.resources import files
@@ -8,9 +8,9 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 import polars as pl
 
+from utilities.archives import RATINGS_SCHEMA, parquet_file
 from utilities.settings import settings
 
-RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
 MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
 MIN_RATING, MAX_RATING = 0.5, 5.0
 
@@ -29,10 +29,29 @@ def load_ratings(dataset: str | None = None) -> pl.DataFrame:
 
     Raises:
         ValueError: The dataset is unknown, or its file does not hold valid ratings.
-        OSError: The file is missing or cannot be read.
+        OSError: The file is missing, or cannot be downloaded, read or written.
     """
-    ratings_df = check_ratings(*_read(dataset, "ratings"))
-    return sample_users(ratings_df, settings().sample)
+    return scan_ratings(dataset).collect()
+
+
+def scan_ratings(dataset: str | None = None) -> pl.LazyFrame:
+    """Load the ratings of a MovieLens release lazily: of a large release, only what the query needs is read.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        The rows and columns of `load_ratings`.
+
+    Raises:
+        ValueError: As `load_ratings`.
+        OSError: As `load_ratings`.
+    """
+    ratings, source = _scan(dataset, "ratings")
+    if settings(dataset).dataset == "built-in":
+        ratings = check_ratings(ratings.collect(), source).lazy()  # an archive's were checked when it was converted
+    sample = settings().sample
+    return ratings if sample is None else sample_users(ratings.collect(), sample).lazy()
 
 
 def load_movies(dataset: str | None = None) -> pl.DataFrame:
@@ -47,9 +66,10 @@ def load_movies(dataset: str | None = None) -> pl.DataFrame:
 
     Raises:
         ValueError: The dataset is unknown, or its file does not hold movies.
-        OSError: The file is missing or cannot be read.
+        OSError: The file is missing, or cannot be downloaded, read or written.
     """
-    movies_df, source = _read(dataset, "movies")
+    movies, source = _scan(dataset, "movies")
+    movies_df = movies.collect()
     genres = pl.col("genres").replace("(no genres listed)", "").fill_null("")
     genres = pl.when(genres == "").then(pl.lit([], dtype=pl.List(pl.String))).otherwise(genres.str.split("|"))
     return _check_schema(movies_df.with_columns(genres=genres), MOVIES_SCHEMA, source).sort("movieId")
@@ -104,11 +124,11 @@ def check_ratings(ratings_df: pl.DataFrame, source: str) -> pl.DataFrame:
             f"the first {rating} by user {user} for movie {movie}; correct or drop them"
         )
     ratings_df = ratings_df.sort("userId", "timestamp", "movieId")
-    unique_df = ratings_df.unique(["userId", "movieId"], keep="last", maintain_order=True)
-    n_dropped = ratings_df.height - unique_df.height
-    if n_dropped:
-        warnings.warn(f"{source}: {n_dropped} earlier ratings of a movie by the same user dropped", stacklevel=2)
-    return unique_df
+    n_dropped = ratings_df.height - ratings_df.group_by("userId").agg(pl.col("movieId").n_unique())["movieId"].sum()
+    if not n_dropped:
+        return ratings_df
+    warnings.warn(f"{source}: {n_dropped} earlier ratings of a movie by the same user dropped", stacklevel=2)
+    return ratings_df.unique(["userId", "movieId"], keep="last", maintain_order=True)
 
 
 def sample_users(ratings_df: pl.DataFrame, n_ratings: int | None) -> pl.DataFrame:
@@ -130,16 +150,20 @@ def sample_users(ratings_df: pl.DataFrame, n_ratings: int | None) -> pl.DataFram
     )
 
 
-def _read(dataset: str | None, table: str) -> tuple[pl.DataFrame, str]:
-    """Read a table of a release, with a name for messages."""
+def _scan(dataset: str | None, table: str) -> tuple[pl.LazyFrame, str]:
+    """Open a table of a release, with a name for messages."""
     dataset = settings(dataset).dataset
-    path = Path(str(files("utilities") / "sample" / f"{table}.parquet"))
+    if dataset == "built-in":
+        path, remedy = Path(str(files("utilities") / "sample" / f"{table}.parquet")), "install the package again"
+    else:
+        path, remedy = parquet_file(dataset, table, check_ratings), "delete it and load again"
     try:
-        return pl.read_parquet(path), f"{dataset} {table}"
+        pl.read_parquet_schema(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing; install the package again") from None
+        raise FileNotFoundError(f"{path} is missing; {remedy}") from None
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path} is not a readable parquet file ({error}); install the package again") from error
+        raise ValueError(f"{path} is not a readable parquet file ({error}); {remedy}") from error
+    return pl.scan_parquet(path), f"{dataset} {table}"
 
 
 def _check_schema(df: pl.DataFrame, schema: pl.Schema, source: str) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from utilities.datasets import load_ratings
+from utilities.datasets import scan_ratings
 from utilities.settings import settings
 
 
@@ -22,8 +22,9 @@ def get_most_frequent_movies(ratings_df: pl.DataFrame, n: int | None = 50) -> pl
     _require(ratings_df, "movieId")
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1, or None for all movies, not {n}")
-    counts_df = ratings_df.group_by("movieId").len().sort(["len", "movieId"], descending=[True, False])
-    return counts_df.head(counts_df.height if n is None else n).select("movieId")
+    counts_df = ratings_df["movieId"].sort().rle().struct.unnest()  # for 25 M rows a third of the time of group_by
+    counts_df = counts_df.sort(["len", "value"], descending=[True, False])
+    return counts_df.head(counts_df.height if n is None else n).select(movieId="value")
 
 
 def map_users_and_movies(ratings_df: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -46,8 +47,9 @@ def map_users_and_movies(ratings_df: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
         )
         for column in ("userId", "movieId")
     )
-    mapped_df = ratings_df.join(user_id_mapping, on="userId", maintain_order="left").join(
-        movie_id_mapping, on="movieId", maintain_order="left"
+    mapped_df = ratings_df.with_columns(  # a join on the mappings would take three times the memory
+        mapping[column].search_sorted(ratings_df[column]).cast(pl.UInt32).alias(f"{column}Mapped")
+        for column, mapping in (("userId", user_id_mapping), ("movieId", movie_id_mapping))
     )
     return mapped_df, user_id_mapping, movie_id_mapping
 
@@ -68,11 +70,11 @@ def load_torch_data(
         ValueError: As `load_ratings` and `get_most_frequent_movies`.
         OSError: As `load_ratings`.
     """
-    ratings_df = load_ratings(dataset)
+    ratings = scan_ratings(dataset)
     if n_movies is None:
         n_movies = settings(dataset).top_movies
-    movies_df = get_most_frequent_movies(ratings_df, n_movies)
-    return map_users_and_movies(ratings_df.join(movies_df, on="movieId", how="semi", maintain_order="left"))
+    movies_df = get_most_frequent_movies(ratings.select("movieId").collect(), n_movies)
+    return map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
 
 
 def _require(df: pl.DataFrame, *columns: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from utilities.releases import RELEASES
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[1]
+MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/"
 ROOT = _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").exists() else Path.cwd()
 
 
@@ -21,6 +22,7 @@ class Settings:
         batch_size: Ratings per training step, the release's default.
         data_dir: Folder of downloads and derived files (`MOVIELENS_DATA_DIR`).
         tracking_uri: MLflow's store (`MLFLOW_TRACKING_URI`).
+        url: Where MovieLens' archives are downloaded from (`MOVIELENS_URL`): GroupLens' server, or a mirror of it.
     """
 
     dataset: str
@@ -29,6 +31,7 @@ class Settings:
     batch_size: int
     data_dir: Path
     tracking_uri: str
+    url: str
 
     def __str__(self):
         """One setting a line, paths relative to the repository, as the notebooks print them."""
@@ -62,6 +65,9 @@ def settings(dataset: str | None = None) -> Settings:
     release = RELEASES[dataset]
     top_movies = environ.get("MOVIELENS_TOP_MOVIES") or str(release.top_movies)
     sample = environ.get("MOVIELENS_SAMPLE")
+    url = environ.get("MOVIELENS_URL") or MOVIELENS_URL
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"MOVIELENS_URL: {url!r} does not begin with http:// or https://")
     return Settings(
         dataset=dataset,
         top_movies=None if top_movies == "all" else _count("MOVIELENS_TOP_MOVIES", top_movies, "all"),
@@ -69,6 +75,7 @@ def settings(dataset: str | None = None) -> Settings:
         batch_size=release.batch_size,
         data_dir=Path(environ.get("MOVIELENS_DATA_DIR") or ROOT / "data").expanduser().resolve(),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
+        url=url,
     )
 
 

@@ -1,0 +1,629 @@
+"""The archives, served by a real server on the loopback, and every way in which getting them can fail."""
+
+import dataclasses
+import datetime
+import hashlib
+import io
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import utilities
+from utilities import archives
+from utilities.datasets import RATINGS_SCHEMA, check_ratings
+from utilities.releases import CSV, RELEASES
+
+RATINGS = [  # user, movie, rating, timestamp: by user and movie, as the large releases are
+    (1, 7, 3.0, 900),
+    (1, 31, 5.0, 850),
+    (2, 7, 1.0, 700),
+    (2, 900, 4.0, 700),
+    (3, 31, 2.0, 100),
+]
+SORTED = [RATINGS[i] for i in (1, 0, 2, 3, 4)]  # by user, time and movie
+MOVIES = [  # id, title as the archives have it, genres
+    (7, "Misérables, Les (1995)", ["Drama", "Musical"]),
+    (31, 'Say "Yes", Twice (1999) ', ["Comedy"]),
+    (900, "Babylon 5", []),
+]
+EXPECTED_MOVIES = [
+    (7, "Misérables, Les", 1995, ["Drama", "Musical"]),
+    (31, 'Say "Yes", Twice', 1999, ["Comedy"]),
+    (900, "Babylon 5", None, []),
+]
+DOWNLOADED = [name for name in RELEASES if name != "built-in"]
+
+
+# Archives of the real layouts
+
+
+def tables_of(dataset, ratings=RATINGS, movies=MOVIES):
+    """Give the two files of a release, as it lays them out."""
+    layout = RELEASES[dataset].layout
+    number = int if dataset in ("ml-100k", "ml-1m") else float  # 5, not 5.0
+    lines = [layout.separator.join(map(str, (u, m, number(r), t))) for u, m, r, t in ratings]
+    if dataset == "ml-100k":
+        lines.reverse()  # in no order
+        flags = [
+            "|".join(str(int(g in genres or (g, genres) == ("unknown", []))) for g in archives.GENRES_100K)
+            for _, _, genres in movies
+        ]
+        films = [
+            f"{m}|{title}|01-Jan-1995||http://example.org/{m}|{f}"
+            for (m, title, _), f in zip(movies, flags, strict=True)
+        ]
+        films[-1] = films[-1].replace("01-Jan-1995||http://example.org/900", "||")
+    elif layout == CSV:
+        lines.insert(0, "userId,movieId,rating,timestamp")
+        films = ["movieId,title,genres"]
+        for m, title, genres in movies:
+            quoted = '"' + title.replace('"', '""') + '"'
+            films.append(f"{m},{quoted},{'|'.join(genres) or '(no genres listed)'}")
+    else:
+        films = [f"{m}::{title}::{'|'.join(genres) or '(no genres listed)'}" for m, title, genres in movies]
+    end = "\r\n" if dataset in ("ml-20m", "ml-latest-small") else "\n"
+    return {
+        layout.ratings: (end.join(lines) + end).encode(),
+        layout.movies: (end.join(films) + end).encode(layout.encoding),
+    }
+
+
+def zipped(dataset, files=None, **entries):
+    """Zip the files of a release, with further entries under their full names."""
+    files = tables_of(dataset) if files is None else files
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(f"{RELEASES[dataset].folder}/{name}", content)
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def register(monkeypatch, dataset, content, algorithm="sha256"):
+    """Make the checksum of an archive the one that its release is known by."""
+    checksum = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+    monkeypatch.setitem(RELEASES, dataset, dataclasses.replace(RELEASES[dataset], checksum=checksum))
+
+
+# The server
+
+
+class Server:
+    """HTTP on the loopback: each path has a list of answers, the last of which is repeated.
+
+    An answer is a status, the whole content, or a function of the handler that writes what it likes.
+    """
+
+    def __init__(self, context=None):
+        outer = self
+        self.answers, self.requests = {}, []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.requests.append(self.path)
+                answers = outer.answers.get(self.path, [404])
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                if callable(answer):
+                    answer(self)
+                elif isinstance(answer, int):
+                    self.send_error(answer)
+                else:
+                    send(self, answer)
+
+            def log_message(self, *args):
+                pass
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if context:
+            self.httpd.socket = context.wrap_socket(self.httpd.socket, server_side=True)
+        self.httpd.handle_error = lambda *args: None  # clients that hang up are what is tested
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.httpd.server_port}/movielens"
+        self.thread = threading.Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def serve(self, dataset, *answers):
+        self.answers[f"/movielens/{dataset}.zip"] = list(answers)
+
+    def close(self):
+        self.httpd.shutdown()
+        self.httpd.server_close()
+        self.thread.join()
+
+
+def send(handler, content, n_bytes=None):
+    """Announce the whole content, and send `n_bytes` of it."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[:n_bytes])
+    handler.wfile.flush()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The data folder, with nothing to download from: whoever tries is refused."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MOVIELENS_URL", f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MOVIELENS_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder, monkeypatch):
+    server = Server()
+    monkeypatch.setenv("MOVIELENS_URL", server.url)
+    yield server
+    server.close()
+
+
+def visible(folder):
+    """Name what a later call would trust, and what should have been cleaned away."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def assert_loads(dataset):
+    assert utilities.load_ratings(dataset).rows() == SORTED
+    assert utilities.load_movies(dataset).rows() == EXPECTED_MOVIES
+
+
+# What has to hold
+
+
+@pytest.mark.parametrize("dataset", DOWNLOADED)
+def test_every_release_is_downloaded_and_gives_one_schema(dataset, server, folder, monkeypatch):
+    content = zipped(dataset)
+    if RELEASES[dataset].checksum:
+        register(monkeypatch, dataset, content, RELEASES[dataset].checksum.split(":")[0])
+    server.serve(dataset, content)
+    assert_loads(dataset)
+    assert utilities.load_ratings(dataset).schema == utilities.load_ratings("built-in").schema
+    assert utilities.load_movies(dataset).schema == utilities.load_movies("built-in").schema
+    assert len(server.requests) == 1
+    assert visible(folder) == [f"{dataset}.movies.parquet", f"{dataset}.ratings.parquet", f"{dataset}.zip"]
+
+
+def test_later_loads_need_neither_the_archive_nor_the_network(folder):
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    assert_loads("ml-latest")
+    (folder / "ml-latest.zip").unlink()
+    assert_loads("ml-latest")
+
+
+def test_load_torch_data_reads_a_release_as_it_does_the_sample(folder, monkeypatch):
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    ratings_df, users_df, movies_df = utilities.load_torch_data("ml-latest", n_movies=2)
+    assert ratings_df.rows() == [(*SORTED[0], 0, 1), (*SORTED[1], 0, 0), (*SORTED[2], 1, 0), (*SORTED[4], 2, 1)]
+    assert users_df.rows() == [(1, 0), (2, 1), (3, 2)]
+    assert movies_df.rows() == [(7, 0), (31, 1)]
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "1")
+    assert utilities.load_torch_data("ml-latest")[0].height == 1
+
+
+def test_blocks_of_any_size_give_the_same_ratings(folder, monkeypatch):
+    """Many blocks, with users across their borders, against one."""
+    ratings = [(u, m, 3.5, 1000 - m) for u in range(1, 40) for m in range(1, 3 + u % 7)]
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", tables_of("ml-latest", ratings)))
+    for size in (1, 50, 400, 2**20):
+        monkeypatch.setattr(archives, "BLOCK_BYTES", size)
+        assert utilities.load_ratings("ml-latest").rows() == sorted(ratings, key=lambda r: (r[0], r[3], r[1])), size
+        (folder / "ml-latest.ratings.parquet").unlink()
+
+
+def test_users_in_disorder_across_blocks_are_refused(folder, monkeypatch):
+    ratings = [(u, m, 3.5, m) for u in (1, 2, 3, 2) for m in range(1, 20)]
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", tables_of("ml-latest", ratings)))
+    monkeypatch.setattr(archives, "BLOCK_BYTES", 100)
+    with pytest.raises(ValueError, match="not ordered by user"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+def test_years_are_taken_off_titles(folder):
+    titles = {
+        "2001: A Space Odyssey (1968)": ("2001: A Space Odyssey", 1968),
+        "1984 (Nineteen Eighty-Four) (1984)": ("1984 (Nineteen Eighty-Four)", 1984),
+        "Fawlty Towers (1975-1979)": ("Fawlty Towers", 1975),
+        "Doctor Who (2006–)": ("Doctor Who", 2006),
+        "Blind Side, The  (2009) ": ("Blind Side, The", 2009),
+        "Apollo (13)": ("Apollo (13)", None),
+        "Cosmos": ("Cosmos", None),
+    }
+    movies = [(i, title, ["Drama"]) for i, title in enumerate(titles, 1)]
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", tables_of("ml-latest", movies=movies)))
+    assert utilities.load_movies("ml-latest").select("title", "year").rows() == list(titles.values())
+
+
+@pytest.mark.parametrize("dataset", DOWNLOADED)
+def test_defaults_fit_the_size_of_the_release(dataset, folder):
+    is_small = dataset in ("ml-latest-small", "ml-100k", "ml-1m")
+    settings = utilities.settings(dataset)
+    assert (settings.top_movies, settings.batch_size) == ((500, 1024) if is_small else (50, 4096))
+
+
+def test_an_address_that_is_none_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_URL", "files.example.org")
+    with pytest.raises(ValueError, match=r"MOVIELENS_URL: 'files\.example\.org' does not begin with http"):
+        utilities.settings()
+
+
+# The network
+
+
+def assert_download_fails(folder, reason, url):
+    with pytest.raises(OSError, match=reason) as caught:
+        utilities.load_ratings("ml-latest")
+    message = str(caught.value)
+    assert f"cannot download {url}/ml-latest.zip" in message
+    assert f"place it at {folder / 'ml-latest.zip'}" in message
+    assert "\n" not in message and len(message) < 500
+    assert visible(folder) == []
+
+
+def test_no_network_says_where_to_place_the_archive_by_hand(folder, monkeypatch):
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    assert_download_fails(folder, "Connection refused", os.environ["MOVIELENS_URL"].rstrip("/"))
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    assert_loads("ml-latest")
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "404 Not Found"), (500, "500 Internal Server Error")])
+def test_an_answer_that_is_an_error_is_named(server, folder, monkeypatch, status, reason):
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    server.serve("ml-latest", status)
+    assert_download_fails(folder, reason, server.url)
+
+
+def test_a_server_that_recovers_is_asked_again(server, folder):
+    content = zipped("ml-latest")
+    server.serve("ml-latest", 500, lambda handler: send(handler, content, len(content) // 2), content)
+    assert_loads("ml-latest")
+    assert len(server.requests) == 3
+
+
+def test_a_connection_cut_half_way_leaves_nothing(server, folder, monkeypatch):
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    content = zipped("ml-latest")
+    server.serve("ml-latest", lambda handler: send(handler, content, len(content) // 2))
+    assert_download_fails(folder, "IncompleteRead", server.url)
+
+
+def certificate(folder, first_day, last_day):
+    """Make an authority, and a certificate by it for the loopback that holds between two days from now."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    now = datetime.datetime.now(datetime.UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("authority", "127.0.0.1")]
+
+    def sign(which, start, end, *extensions):
+        builder = x509.CertificateBuilder().subject_name(names[which]).issuer_name(names[0])
+        builder = builder.public_key(keys[which].public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now + datetime.timedelta(start))
+        builder = builder.not_valid_after(now + datetime.timedelta(end))
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    (folder / "authority.pem").write_bytes(sign(0, -999, 999, (x509.BasicConstraints(True, None), True)))
+    (folder / "server.pem").write_bytes(
+        keys[1].private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + sign(1, first_day, last_day, (alternative, False))
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_only_an_expired_certificate_is_refused(folder, tmp_path_factory, monkeypatch, is_valid):
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    keys = tmp_path_factory.mktemp("keys")
+    server = Server(certificate(keys, -30, 30 if is_valid else -1))
+    try:
+        server.serve("ml-latest", zipped("ml-latest"))
+        monkeypatch.setenv("MOVIELENS_URL", server.url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(keys / "authority.pem"))
+        if is_valid:
+            assert_loads("ml-latest")
+        else:
+            assert_download_fails(folder, "certificate has expired", server.url)
+    finally:
+        server.close()
+
+
+# The archive
+
+
+def test_a_download_with_a_wrong_checksum_is_thrown_away(server, folder):
+    server.serve("ml-1m", zipped("ml-1m"))  # ours, not the one of the release
+    with pytest.raises(
+        ValueError, match=r"the download of .*ml-1m.zip is not .* expected a6898adb50b9.*place an intact"
+    ):
+        utilities.load_ratings("ml-1m")
+    assert visible(folder) == []
+
+
+def test_an_archive_placed_by_hand_must_have_the_checksum_too(folder):
+    (folder / "ml-1m.zip").write_bytes(zipped("ml-1m"))
+    with pytest.raises(ValueError, match=r"ml-1m.zip is not the archive it should be: its sha256 is .*; delete it"):
+        utilities.load_ratings("ml-1m")
+    assert visible(folder) == ["ml-1m.zip"]
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_truncated_archive_is_refused(folder, share):
+    content = zipped("ml-latest")
+    (folder / "ml-latest.zip").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"ml-latest.zip is not .*: it is cut short or no zip file .*; delete it"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+def test_a_download_cut_short_without_a_length_is_thrown_away(server, folder):
+    def without_length(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(zipped("ml-latest")[:-100])
+
+    server.serve("ml-latest", without_length)
+    with pytest.raises(ValueError, match=r"the download of .* is cut short or no zip file .*; try again later"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == []
+
+
+def test_damage_inside_an_archive_is_found(folder):
+    ratings = [(u, m, 0.5 + (u * m) % 10 / 2, u * 7919 + m) for u in range(1, 300) for m in range(1, 30)]
+    content = bytearray(zipped("ml-latest", tables_of("ml-latest", ratings)))
+    content[5000:5010] = bytes(10)
+    (folder / "ml-latest.zip").write_bytes(content)
+    with pytest.raises(ValueError, match=r"ml-latest.zip is not .*: it cannot be unpacked .*; delete it"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "ml-latest/../../evil", r"..\evil"])
+def test_entries_that_lead_out_of_the_folder_are_refused(folder, name):
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", **{name: b"evil"}))
+    with pytest.raises(ValueError, match=r"its entry '.*evil' leads out of the folder; delete it"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+    assert not list(folder.parent.glob("evil"))
+
+
+@pytest.mark.parametrize("missing", ["ratings.csv", "movies.csv"])
+def test_an_archive_without_a_table_is_refused(folder, missing):
+    files = {name: content for name, content in tables_of("ml-latest").items() if name != missing}
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", files))
+    with pytest.raises(ValueError, match=f"it has no ml-latest/{missing}; delete it"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+@pytest.mark.parametrize(
+    "line", ["4,7,3.5", "4,7,3.5,1,2", "4,seven,3.5,1", "4,7,,1", "4,7,3.5,1.5", "", "::::", "4,7,3.5,1 OR 1"]
+)
+def test_a_malformed_line_is_named(folder, line):
+    lines = ["userId,movieId,rating,timestamp", *(f"{u},7,3.5,1" for u in range(5, 1000))]
+    lines.insert(654, line)
+    files = tables_of("ml-latest") | {"ratings.csv": "\n".join(lines).encode()}
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", files))
+    with pytest.raises(ValueError) as caught:
+        utilities.load_ratings("ml-latest")
+    assert f"ml-latest.zip, ratings.csv, line 655: {line!r} is not 'userId,movieId,rating,timestamp'" in str(
+        caught.value
+    )
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+def test_a_malformed_line_is_numbered_across_blocks(folder, monkeypatch):
+    monkeypatch.setattr(archives, "BLOCK_BYTES", 50)
+    files = tables_of("ml-10m") | {"ratings.dat": b"1::2::3.5::4\n" * 100 + b"1::2::x::4\n" + b"2::2::3.5::4\n" * 100}
+    (folder / "ml-10m.zip").write_bytes(content := zipped("ml-10m", files))
+    register(monkeypatch, "ml-10m", content)
+    with pytest.raises(
+        ValueError, match=r"ratings.dat, line 101: '1::2::x::4' is not 'userId::movieId::rating::timestamp'"
+    ):
+        utilities.load_ratings("ml-10m")
+
+
+@pytest.mark.parametrize(("line", "named"), [("4,7,5.5,1", "the first 5.5"), ("4,7,nan,1", "the first nan")])
+def test_a_rating_that_is_none_is_refused_at_conversion(folder, line, named):
+    files = tables_of("ml-latest")
+    files["ratings.csv"] += line.encode()
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", files))
+    with pytest.raises(ValueError, match=f"ratings outside 0.5 to 5.0, {named} by user 4 for movie 7"):
+        utilities.load_ratings("ml-latest")
+    assert visible(folder) == ["ml-latest.zip"]
+
+
+def test_malformed_movies_and_headers_are_refused(folder):
+    files = tables_of("ml-latest")
+    broken = [
+        ("movies.csv", b"movieId,title,genres\n1,A (1990),Drama\n2,B (1991)\n", "movies.csv, line 3: '2,B"),
+        ("movies.csv", b"movieId,title,genres\n", "movies.csv, line 2: '' is not"),
+        ("ratings.csv", b"user,item,stars\n1,2,3\n", "ratings.csv, line 1: 'user,item,stars' is not"),
+        ("ratings.csv", b"userId,movieId,rating,timestamp\n", "no ratings in it"),
+    ]
+    for name, content, message in broken:
+        (folder / "ml-latest.zip").write_bytes(zipped("ml-latest", files | {name: content}))
+        with pytest.raises(ValueError, match=message):
+            utilities.load_movies("ml-latest")
+        assert visible(folder) == ["ml-latest.zip"]
+
+
+def test_a_parquet_file_that_is_none_says_what_to_do(folder):
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    (folder / "ml-latest.ratings.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(ValueError, match=r"ml-latest.ratings.parquet is not a readable parquet .*; delete it and load"):
+        utilities.load_ratings("ml-latest")
+    (folder / "ml-latest.ratings.parquet").unlink()
+    assert_loads("ml-latest")
+
+
+# Processes and disks
+
+
+def start(code):
+    """Run code in a process of its own, in this environment."""
+    environ = os.environ | {"PYTHONPATH": str(Path(utilities.__file__).parents[1])}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+
+
+LOAD = "import utilities; print(utilities.load_ratings('ml-latest').rows())"
+
+
+def test_a_download_killed_half_way_is_begun_again(server, folder):
+    content, half_sent, done = zipped("ml-latest", pad=os.urandom(3 * 2**20)), threading.Event(), threading.Event()
+
+    def stall(handler):
+        send(handler, content, len(content) // 2)
+        half_sent.set()
+        done.wait(60)
+
+    server.serve("ml-latest", stall, content)
+    process = start(LOAD)
+    try:
+        assert half_sent.wait(60)
+        while not any(path.stat().st_size for path in (folder / ".ml-latest.partial").iterdir()):
+            assert process.poll() is None
+    finally:
+        kill(process)
+        done.set()
+    assert visible(folder) == [".ml-latest.partial"]
+    assert_loads("ml-latest")
+    assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
+
+
+def test_what_a_killed_process_left_is_not_trusted(server, folder):
+    content = zipped("ml-latest")
+    server.serve("ml-latest", content)
+    left = folder / ".ml-latest.partial"
+    left.mkdir()
+    for name in ("ml-latest.zip", "ml-latest.ratings.parquet"):
+        (left / name).write_bytes(content[:300])
+    assert_loads("ml-latest")
+    assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
+
+
+def test_a_conversion_killed_half_way_is_begun_again(folder):
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    process = start(
+        "import time\n"
+        "from utilities import archives\n"
+        "archives.BLOCK_BYTES = 20\n"
+        "def check(df, source):\n"
+        "    if df['userId'].max() == 3:\n"
+        "        print('half way', flush=True); time.sleep(60)\n"
+        "    return df\n"
+        "archives.parquet_file('ml-latest', 'ratings', check)"
+    )
+    try:
+        assert process.stdout.readline() == "half way\n"
+    finally:
+        kill(process)
+    assert visible(folder) == [".ml-latest.partial", "ml-latest.zip"]
+    assert (folder / ".ml-latest.partial" / "ml-latest.movies.parquet").exists()
+    assert_loads("ml-latest")
+    assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
+
+
+def test_of_two_processes_at_once_one_downloads_and_the_other_waits(server, folder):
+    other_waits = threading.Event()
+
+    def slow(handler):
+        other_waits.wait(30)
+        send(handler, zipped("ml-latest"))
+
+    server.serve("ml-latest", slow)
+    processes = [start(LOAD), start(LOAD)]
+    watchers = [
+        threading.Thread(target=lambda p=p: [other_waits.set() for line in p.stderr if "waiting for another" in line])
+        for p in processes
+    ]
+    for watcher in watchers:
+        watcher.start()
+    for process, watcher in zip(processes, watchers, strict=True):
+        assert process.stdout.read() == f"{SORTED}\n"
+        assert process.wait() == 0
+        watcher.join()
+        process.stdout.close()
+        process.stderr.close()
+    assert other_waits.is_set()
+    assert len(server.requests) == 1
+    assert visible(folder) == ["ml-latest.movies.parquet", "ml-latest.ratings.parquet", "ml-latest.zip"]
+
+
+@pytest.fixture
+def small_disk(folder):
+    """Turn the data folder into a file system of 1 MiB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_too_small_for_the_download_is_named(server, small_disk):
+    server.serve("ml-latest", zipped("ml-latest", pad=os.urandom(2 * 2**20)))
+    with pytest.raises(
+        OSError, match=f"cannot read or write in {small_disk}: No space left on device; free space there, or set"
+    ):
+        utilities.load_ratings("ml-latest")
+    assert visible(small_disk) == []
+    assert len(server.requests) == 1
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    assert_loads("ml-latest")
+
+
+def test_a_disk_too_small_for_the_conversion_is_named(small_disk):
+    ratings = [
+        (u, m, 0.5 + (u * m) % 10 / 2, (u * m * 2654435761) % 2**32) for u in range(1, 300) for m in range(1, 200)
+    ]
+    files = tables_of("ml-latest", ratings)
+    room = 2**20 - len(zipped("ml-latest", files))
+    (small_disk / "ml-latest.zip").write_bytes(zipped("ml-latest", files, pad=os.urandom(room - 100_000)))
+    with pytest.raises(
+        OSError, match=f"cannot read or write in {small_disk}: .*No space left on device.*; free space there"
+    ):
+        utilities.load_ratings("ml-latest")
+    assert visible(small_disk) == ["ml-latest.zip"]
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    assert utilities.load_ratings("ml-latest").height == len(ratings)
+
+
+def test_ratings_given_twice_are_kept_once(folder):
+    (folder / "ml-latest.zip").write_bytes(
+        zipped("ml-latest", tables_of("ml-latest", [*RATINGS[:2], (1, 7, 4.0, 901), *RATINGS[2:]]))
+    )
+    with pytest.warns(UserWarning, match="1 earlier ratings of a movie"):
+        ratings_df = utilities.load_ratings("ml-latest")
+    assert ratings_df.filter(userId=1, movieId=7).rows() == [(1, 7, 4.0, 901)]
+    assert ratings_df.equals(check_ratings(ratings_df, "again"))
+    assert ratings_df.schema == pl.Schema(RATINGS_SCHEMA)
