@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import statistics
 import tempfile
@@ -162,6 +163,8 @@ def bench_quality(reference, candidate, loaders, reference_epoch):
 
 def main():
     warnings.filterwarnings("ignore", ".*(does not have many workers|exists and is not empty).*")
+    for name in ("pytorch_lightning", "lightning_fabric", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     print(machine())
     loaders = utilities.get_data_loaders(synthetic_ratings(), batch_size=BATCH_SIZE)
     mean = loaders.train.dataset.ratings.mean().item()
