@@ -18,7 +18,8 @@ class BayesianFactorization:
     Rows (p_u, b_u) are normal around a common row, rows (q_i, b_i) around a regression on the movie's features: a movie with
     few ratings is taken for what movies of its kind are. The regressions, the spreads around them and every user's σ_u have
     vague priors and are drawn, too. Given the rest, each of these is normal or gamma, so that a draw is exact
-    (Salakhutdinov and Mnih, Bayesian Probabilistic Matrix Factorization using MCMC, 2008; features: Simm et al., Macau, 2015).
+    (Salakhutdinov and Mnih, Bayesian Probabilistic Matrix Factorization using MCMC, 2008; for the features Simm et al.,
+    Macau, 2015).
 
     Attributes:
         mean: μ, the mean training rating in stars.
@@ -68,8 +69,8 @@ class BayesianFactorization:
             ratings_df: Rows with columns `userIdMapped` and `movieIdMapped`.
 
         Returns:
-            One row per row, in order: `prediction` f32 in stars, clipped to 0.5 to 5.0, and `std` f32, the standard deviation
-            of a rating around it, doubt about the parameters and noise together.
+            One row per row, in order: `prediction` f32 in stars, clipped to 0.5 to 5.0, and `std` f32, the standard
+            deviation of a rating around it, doubt about the parameters and noise together.
         """
         user_ids, movie_ids = _mapped_ids(ratings_df)
         total = squares = torch.zeros(len(user_ids), dtype=torch.float64)
