@@ -17,9 +17,7 @@ class RatingsDataset(Dataset):
 
     def __init__(self, ratings_df: pl.DataFrame):
         """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame."""
-        missing = [c for c in ("userIdMapped", "movieIdMapped", "rating") if c not in ratings_df.columns]
-        if missing:
-            raise ValueError(f"missing columns {missing}; map_users_and_movies adds the …Mapped ones")
+        ratings_df = _columns(ratings_df)
         self.user_ids = ratings_df["userIdMapped"].cast(pl.Int64).to_torch()
         self.movie_ids = ratings_df["movieIdMapped"].cast(pl.Int64).to_torch()
         self.ratings = ratings_df["rating"].cast(pl.Float32).to_torch()
@@ -83,7 +81,7 @@ def get_data_loaders(
         sample: Train on the first `sample` training rows only; validation and test stay whole, so that models trained on
             more or less can be compared.
         num_workers: Processes that fetch batches; with 0 the training process does.
-        split: What divides the rows into training, validation and test rows.
+        split: What divides the rows, all columns of them, into training, validation and test rows.
 
     Returns:
         The loaders, as attributes `train`, `val` and `test` or by unpacking.
@@ -95,7 +93,8 @@ def get_data_loaders(
     for name, value, least in (("batch_size", batch_size, 1), ("sample", sample, 1), ("num_workers", num_workers, 0)):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    train_df, val_df, test_df = split(ratings_df)
+    columns_df = _columns(ratings_df)
+    train_df, val_df, test_df = split(columns_df if split is split_train_test else ratings_df)
     if sample is not None and sample > train_df.height:
         warnings.warn(f"sample={sample}, but there are only {train_df.height} training rows: all taken", stacklevel=2)
     train, val, test = (
@@ -108,6 +107,14 @@ def get_data_loaders(
         _loader(SequentialSampler(val), batch_size, num_workers),
         _loader(SequentialSampler(test), batch_size, num_workers),
     )
+
+
+def _columns(ratings_df: pl.DataFrame) -> pl.DataFrame:
+    """Select what the tensors are made of, so that the split copies nothing else."""
+    missing = [c for c in ("userIdMapped", "movieIdMapped", "rating") if c not in ratings_df.columns]
+    if missing:
+        raise ValueError(f"missing columns {missing}; map_users_and_movies adds the …Mapped ones")
+    return ratings_df.select("userIdMapped", "movieIdMapped", "rating")
 
 
 def _loader(sampler: RandomSampler | SequentialSampler, batch_size: int, num_workers: int) -> DataLoader:

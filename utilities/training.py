@@ -30,7 +30,7 @@ class RatingModel(lightning.LightningModule):
         """Set Adam's step size."""
         super().__init__()
         self.learning_rate = learning_rate
-        self._seen = {"train": [], "val": [], "test": []}
+        self._reset()
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
         """Return what is added to the loss of a training batch, a scalar in stars²; 0 unless overridden."""
@@ -66,7 +66,7 @@ class RatingModel(lightning.LightningModule):
 
     def on_train_epoch_start(self):
         """Forget an epoch that was interrupted."""
-        self._seen = {"train": [], "val": [], "test": []}
+        self._reset()
 
     def on_train_epoch_end(self):
         """Log `train_loss`."""
@@ -88,17 +88,21 @@ class RatingModel(lightning.LightningModule):
         user_ids, movie_ids, ratings = batch
         predictions = _call(self, user_ids, movie_ids)
         mse = F.mse_loss(predictions, ratings)
-        self._seen[stage].append((mse.detach(), len(ratings)))
+        self._squares[stage] = self._squares[stage] + mse.detach().double() * len(ratings)
+        self._rows[stage] += len(ratings)
         return mse
 
     def _log_epoch(self, stage: str) -> None:
         """Log the mean over rows: batches weigh by their size, and processes by theirs."""
-        losses, sizes = zip(*self._seen[stage], strict=True)
-        self._seen[stage] = []
-        sizes = torch.tensor(sizes, device=self.device, dtype=torch.float32)
-        totals = torch.stack([(torch.stack(losses) * sizes).sum(), sizes.sum()])
-        total, n_rows = self.all_gather(totals).reshape(-1, 2).sum(0)
-        self.log(f"{stage}_loss", total / n_rows)
+        totals = torch.stack([self._squares[stage], self._squares[stage].new_tensor(self._rows[stage])])
+        squares, n_rows = self.all_gather(totals).reshape(-1, 2).sum(0)
+        self._squares[stage], self._rows[stage] = 0.0, 0
+        self.log(f"{stage}_loss", squares / n_rows)
+
+    def _reset(self) -> None:
+        """Start to add up squared errors and rows anew."""
+        self._squares = {"train": 0.0, "val": 0.0, "test": 0.0}
+        self._rows = {"train": 0, "val": 0, "test": 0}
 
 
 def _call(model: lightning.LightningModule, user_ids: Tensor, movie_ids: Tensor) -> Tensor:
