@@ -103,5 +103,5 @@ def test_importing_classes_runs_nothing_else_of_the_notebook():
 
 
 def test_an_unknown_notebook_is_named_with_those_there_are():
-    with pytest.raises(FileNotFoundError, match="no notebook '99_none'.*02_inner_product"):
+    with pytest.raises(FileNotFoundError, match=r"no notebook '99_none'.*02_inner_product"):
         utilities.import_classes("99_none")
