@@ -57,7 +57,11 @@ def run(paths: list[Path]) -> None:
         (BUILD / f"{path.stem}.html").write_text(html, encoding="utf-8")
     print(f"\nThe notebooks as executed are in {BUILD.relative_to(FOLDER.parent)}/. Their runs:\n")
     print(results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start)))
-    changed = [name for name in os.environ if name.startswith("MOVIELENS_") and name != "MOVIELENS_DATA_DIR"]
+    changed = [
+        name
+        for name in os.environ
+        if name.startswith("MOVIELENS_") and name != "MOVIELENS_DATA_DIR"
+    ]
     results = utilities.data_folder("results") / "which_model.md"
     if paths == sorted(FOLDER.glob("*.ipynb")) and not changed and results.exists():
         replace_results(README, results.read_text(encoding="utf-8"))
@@ -71,7 +75,9 @@ def replace_results(path: Path, results: str) -> None:
         sys.exit(
             f"{path} has no line {RESULTS_START} followed by a line {RESULTS_END}: the results have no place in it"
         )
-    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
         file.write(f"{before}{start}\n{results.strip()}\n{end}{after}")
     shutil.copymode(path, file.name)
     Path(file.name).replace(path)
