@@ -8,6 +8,7 @@ import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import latex2mathml.converter
 import nbformat
@@ -21,6 +22,8 @@ import utilities
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
+README = FOLDER.parent / "README.md"
+RESULTS_START, RESULTS_END = "<!-- results:start -->", "<!-- results:end -->"
 CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
 
 
@@ -54,6 +57,30 @@ def run(paths: list[Path]) -> None:
         (BUILD / f"{path.stem}.html").write_text(html, encoding="utf-8")
     print(f"\nThe notebooks as executed are in {BUILD.relative_to(FOLDER.parent)}/. Their runs:\n")
     print(results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start)))
+    changed = [
+        name
+        for name in os.environ
+        if name.startswith("MOVIELENS_") and name != "MOVIELENS_DATA_DIR"
+    ]
+    results = utilities.data_folder("results") / "which_model.md"
+    if paths == sorted(FOLDER.glob("*.ipynb")) and not changed and results.exists():
+        replace_results(README, results.read_text(encoding="utf-8"))
+
+
+def replace_results(path: Path, results: str) -> None:
+    """Put the results between the two markers of a Markdown file, which is never half written."""
+    before, start, rest = path.read_text(encoding="utf-8").partition(RESULTS_START)
+    _, end, after = rest.partition(RESULTS_END)
+    if not start or not end:
+        sys.exit(
+            f"{path} has no line {RESULTS_START} followed by a line {RESULTS_END}: the results have no place in it"
+        )
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        file.write(f"{before}{start}\n{results.strip()}\n{end}{after}")
+    shutil.copymode(path, file.name)
+    Path(file.name).replace(path)
 
 
 def refresh(paths: list[Path]) -> None:

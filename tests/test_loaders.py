@@ -81,6 +81,22 @@ def test_a_sample_larger_than_the_training_rows_says_so_and_takes_all():
     assert len(loaders.train.dataset) == 70
 
 
+def test_another_split_divides_the_rows_by_any_of_their_columns():
+    def by_row(df):
+        return (
+            df.filter(pl.col("row") < 60),
+            df.filter(pl.col("row").is_between(60, 79)),
+            df.filter(pl.col("row") >= 80),
+        )
+
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32, split=by_row)
+    assert [sorted(user for user, _, _ in passed_rows(loader)) for loader in loaders] == [
+        [*range(60)],
+        [*range(60, 80)],
+        [*range(80, 100)],
+    ]
+
+
 def test_the_batch_size_is_the_datasets_own_unless_given():
     assert get_data_loaders(RATINGS_DF).train.batch_sampler.batch_size == 1024
 

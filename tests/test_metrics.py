@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error, root_mean_squared_error
 
-from utilities import rating_metrics
+from utilities import bootstrap_interval, rating_metrics
 
 
 def test_errors_are_those_worked_out_by_hand():
@@ -33,3 +33,38 @@ def test_single_precision_predictions_are_measured_in_double():
 def test_other_than_one_prediction_a_rating_is_refused_with_both_shapes(ratings, predictions):
     with pytest.raises(ValueError, match=r"ratings have shape \((2,|0,)\), predictions \((1,|2, 1|0,)\)"):
         rating_metrics(ratings, predictions)
+
+
+def test_the_interval_of_rows_is_that_of_their_standard_error():
+    # each row its own group: the mean of 10,000 values of spread 2 has a standard error of 0.02
+    values = np.random.default_rng(0).normal(5, 2, 10_000)
+    low, high = bootstrap_interval(values, np.arange(10_000))
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * 0.02, values.mean() + 1.96 * 0.02), abs=0.004)
+
+
+def test_rows_that_repeat_their_group_do_not_narrow_the_interval():
+    values = np.random.default_rng(0).normal(size=200)
+    once = bootstrap_interval(values, range(200))
+    ten_times = bootstrap_interval(np.repeat(values, 10), np.repeat(np.arange(200), 10))
+    assert ten_times == pytest.approx(once)
+
+
+def test_groups_are_weighed_by_their_rows():
+    # two groups, 3 rows of 0 and 1 row of 1: a draw has mean 0, 1/4 or 1, with chances 1/4, 1/2, 1/4
+    groups = pl.Series(["a", "a", "b", "a"])
+    assert bootstrap_interval([0, 0, 1, 0], groups, level=0.9) == (0, 1)
+    assert bootstrap_interval([0, 0, 1, 0], groups, level=0.4) == (0.25, 0.25)
+
+
+def test_the_same_seed_gives_the_same_interval_and_a_lower_level_a_narrower_one():
+    values = pl.Series(np.random.default_rng(0).normal(size=100))
+    low, high = bootstrap_interval(values, range(100))
+    assert bootstrap_interval(values, range(100)) == (low, high) != bootstrap_interval(values, range(100), seed=1)
+    inner_low, inner_high = bootstrap_interval(values, range(100), level=0.5)
+    assert low < inner_low < inner_high < high
+
+
+@pytest.mark.parametrize(("values", "groups"), [([1.0, 2.0], [1]), ([], [])])
+def test_other_than_one_group_a_value_is_refused_with_both_shapes(values, groups):
+    with pytest.raises(ValueError, match=r"values have shape \((2|0),\), groups \((1|0),\); one group a value"):
+        bootstrap_interval(values, groups)

@@ -1,6 +1,7 @@
 """Batches as slices of tensors, inside PyTorch's own `DataLoader`."""
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import polars as pl
@@ -69,6 +70,7 @@ def get_data_loaders(
     batch_size: int | None = None,
     sample: int | None = None,
     num_workers: int = 0,
+    split: Callable[[pl.DataFrame], tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = split_train_test,
 ) -> DataLoaders:
     """Split ratings and wrap each part in a `DataLoader`.
 
@@ -82,6 +84,7 @@ def get_data_loaders(
         sample: Train on the first `sample` training rows only; validation and test stay whole, so that models trained on
             more or less can be compared.
         num_workers: Processes that fetch batches; with 0 the training process does.
+        split: What divides the rows, all columns of them, into training, validation and test rows.
 
     Returns:
         The loaders, as attributes `train`, `val` and `test` or by unpacking.
@@ -93,7 +96,8 @@ def get_data_loaders(
     for name, value, least in (("batch_size", batch_size, 1), ("sample", sample, 1), ("num_workers", num_workers, 0)):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    train_df, val_df, test_df = split_train_test(_columns(ratings_df))
+    columns_df = _columns(ratings_df)
+    train_df, val_df, test_df = split(columns_df if split is split_train_test else ratings_df)
     if sample is not None and sample > train_df.height:
         warnings.warn(f"sample={sample}, but there are only {train_df.height} training rows: all taken", stacklevel=2)
     train, val, test = (

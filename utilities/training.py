@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from utilities.loaders import get_data_loaders
+from utilities.splits import split_train_test
 
 
 class RatingModel(lightning.LightningModule):
@@ -256,6 +257,7 @@ def train_model(
     seed: int = 0,
     batch_size: int | None = None,
     sample: int | None = None,
+    split: Callable = split_train_test,
     **trainer_options,
 ) -> tuple[RatingModel, lightning.Trainer]:
     """Seed, split, build, train: the same call gives the same model.
@@ -266,13 +268,14 @@ def train_model(
         seed: Seed of the first weights, the order of the rows, and dropout.
         batch_size: As for `get_data_loaders`.
         sample: As for `get_data_loaders`.
+        split: As for `get_data_loaders`.
         trainer_options: Arguments of `make_trainer`.
 
     Returns:
         The model with the weights of its best epoch, and the trainer.
     """
     lightning.seed_everything(seed, verbose=False)
-    loaders = get_data_loaders(ratings_df, batch_size=batch_size, sample=sample)
+    loaders = get_data_loaders(ratings_df, batch_size=batch_size, sample=sample, split=split)
     model = build()
     trainer = make_trainer(**trainer_options)
     trainer.fit(model, loaders.train, loaders.val)
