@@ -1,12 +1,15 @@
 """Execute the notebooks in order: into `build/` (run), or from a clean state in place (refresh)."""
 
 import argparse
+import copy
 import os
+import re
 import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import latex2mathml.converter
 import nbformat
 import polars as pl
 from nbclient import NotebookClient
@@ -25,7 +28,9 @@ def main() -> None:
     """Read the command line and execute."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["run", "refresh"])
-    parser.add_argument("notebooks", nargs="*", help="parts of names, for example 02; all unless given")
+    parser.add_argument(
+        "notebooks", nargs="*", help="parts of names, for example 02; all unless given"
+    )
     arguments = parser.parse_args()
     paths = [
         p
@@ -43,7 +48,9 @@ def run(paths: list[Path]) -> None:
     for path in paths:
         notebook = execute(path)
         nbformat.write(notebook, BUILD / path.name)
-        html, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+        html, _ = HTMLExporter().from_notebook_node(
+            with_mathml(notebook), {"metadata": {"name": path.stem}}
+        )
         (BUILD / f"{path.stem}.html").write_text(html, encoding="utf-8")
     print(f"\nThe notebooks as executed are in {BUILD.relative_to(FOLDER.parent)}/. Their runs:\n")
     print(results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start)))
@@ -64,6 +71,24 @@ def refresh(paths: list[Path]) -> None:
     for path in paths:
         text = nbformat.writes(execute(path))
         path.write_text(text.replace("build/refresh/", "") + "\n", encoding="utf-8")
+
+
+def with_mathml(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Replace LaTeX in the prose by MathML, which browsers show without a network."""
+
+    def convert(match: re.Match) -> str:
+        block, inline = match.groups()
+        return latex2mathml.converter.convert(
+            block or inline, display="block" if block else "inline"
+        )
+
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(
+                r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", convert, cell.source, flags=re.DOTALL
+            )
+    return notebook
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
@@ -87,8 +112,12 @@ def execute(path: Path) -> nbformat.NotebookNode:
             bar.close()
             BUILD.mkdir(exist_ok=True)
             nbformat.write(notebook, BUILD / path.name)
-            cell = max((i for i, c in enumerate(notebook.cells) if c.get("execution_count")), default=0)
-            sys.exit(f"\n{path.name} failed in cell {cell} (the executed part is in build/{path.name}):\n{error}")
+            cell = max(
+                (i for i, c in enumerate(notebook.cells) if c.get("execution_count")), default=0
+            )
+            sys.exit(
+                f"\n{path.name} failed in cell {cell} (the executed part is in build/{path.name}):\n{error}"
+            )
     return notebook
 
 

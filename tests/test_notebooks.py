@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbval.plugin import get_sanitize_patterns
 
 from conftest import REPOSITORY
 
@@ -147,3 +148,13 @@ def test_the_check_passes_a_cell_as_it_is_and_fails_its_copy_with_one_number_cha
 
 def test_the_check_fails_at_a_claim_that_does_not_hold_and_skips_what_follows(verdicts):
     assert verdicts["wrong_claim"] == ["passed", "failure", "skipped"]
+
+
+def test_every_sanitizing_pattern_is_one_that_nbval_reads():
+    text = (REPOSITORY / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
+    patterns = dict(get_sanitize_patterns(text))
+    assert len(patterns) == text.count("\n[")
+    bar = "Model: 100%|████████| 93/93 steps [00:00, epoch=3, val_loss=0.961]\nafter\n"
+    for regex, replacement in patterns.items():
+        bar = re.sub(regex, replacement, bar)
+    assert bar == "(a progress bar)after\n"
