@@ -109,6 +109,12 @@ def test_importing_classes_runs_nothing_else_of_the_notebook():
     assert set(vars(PLAIN)) == {"InnerProduct", "RegularizedInnerProduct", "BiasedInnerProduct"}
 
 
+def test_importing_classes_imports_only_what_they_use():
+    names = PLAIN.InnerProduct.forward.__globals__
+    assert {"math", "torch", "nn", "utilities"} <= set(names)
+    assert not {"plt", "sns", "mlflow", "pl"} & set(names)
+
+
 def test_an_unknown_notebook_is_named_with_those_there_are():
     with pytest.raises(FileNotFoundError, match=r"no notebook '99_none'.*02_inner_product"):
         utilities.import_classes("99_none")

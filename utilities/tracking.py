@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loggers import MLFlowLogger
-from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utilities.settings import settings
@@ -98,8 +98,10 @@ class BatchedMLFlowLogger(MLFlowLogger):
         super().finalize(status)
 
 
-def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
+def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLogger:
     """Start an MLflow run in the series' experiment.
+
+    Of several processes that train one model, the first does; the others do not touch the store.
 
     Args:
         run_name: What is trained, for example `inner_product`; the run is called `<run_name>_<time>`.
@@ -107,12 +109,15 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
             model's hyper-parameters, which Lightning adds.
 
     Returns:
-        A logger for `make_trainer`. The best checkpoint becomes an artifact of the run.
+        A logger for `make_trainer`. The best checkpoint becomes an artifact of the run. In all processes but the first, a
+        logger that does nothing.
 
     Raises:
         ConnectionError: The tracking server cannot be reached; the message names it.
         OSError: The store's file cannot be written; the message names it.
     """
+    if rank_zero_only.rank > 0:
+        return DummyLogger()
     config = settings()
     client = tracking_client()
     if client.get_experiment_by_name(EXPERIMENT) is None:
