@@ -6,7 +6,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab test lint refresh mlflow
+.PHONY: help setup run lab test lint refresh mlflow bench
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,3 +37,6 @@ refresh: setup  ## re-execute the notebooks from a clean state and rewrite their
 
 mlflow: setup  ## open the tracking UI on the runs, on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri "$$($(BIN)/python -c 'import utilities; print(utilities.settings().tracking_uri)')"
+
+bench: setup  ## run the benchmarks, except the one that needs other libraries
+	@set -e; for file in $(filter-out benchmarks/bench_peers.py,$(wildcard benchmarks/bench_*.py)); do echo; echo "== $$file"; $(BIN)/python $$file; done

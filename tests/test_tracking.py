@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from mlflow import MlflowClient
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tiny import N_MOVIES, N_USERS, BiasModel, ScheduledModel, mapped_ratings_df
 
 from utilities import (
@@ -227,6 +228,16 @@ def test_the_best_checkpoint_is_an_artifact_of_its_run_beside_the_store(runs, st
     assert torch.load(path, weights_only=True)["state_dict"]["level"].item() == best_level
     folder = Path(store.removeprefix("sqlite:///")).parent / "mlartifacts"
     assert client.get_run(runs["diverged"]).info.artifact_uri.startswith(folder.as_uri())
+
+
+def test_of_several_processes_only_the_first_touches_the_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    logger = mlflow_logger("second_process")
+    logger.log_hyperparams({"k": 1})
+    logger.log_metrics({"train_loss_step": 1.0}, step=0)
+    logger.finalize("success")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_metrics_are_written_by_the_thousand_and_all_of_them(store):

@@ -249,6 +249,45 @@ def test_a_fit_shows_one_bar_and_nothing_else(loaders, capsys, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+def breaks_off(model_class, epoch):
+    """Make a class of models whose training breaks off before an epoch, counted from 0."""
+
+    class Breaking(model_class):
+        def on_train_epoch_start(self):
+            super().on_train_epoch_start()
+            if self.current_epoch == epoch:
+                raise RuntimeError("broke off")
+
+    return Breaking
+
+
+def test_a_fit_that_broke_off_goes_on_from_its_last_epoch_as_if_nothing_had_happened(tmp_path):
+    loaders = get_data_loaders(RATINGS_DF, batch_size=105)  # one batch an epoch: the order of its rows does not matter
+    undisturbed, logger, resumed, resumed_logger = BiasModel(), DictLogger(), BiasModel(), DictLogger()
+    make_trainer(4, logger=logger).fit(undisturbed, loaders.train, loaders.val)
+    with pytest.raises(RuntimeError, match="broke off"):
+        make_trainer(4, checkpoint_folder=tmp_path).fit(breaks_off(BiasModel, 2)(), loaders.train, loaders.val)
+    trainer = make_trainer(4, checkpoint_folder=tmp_path, logger=resumed_logger)
+    trainer.fit(resumed, loaders.train, loaders.val, ckpt_path=tmp_path / "last.ckpt")
+    for metric in ("train_loss", "val_loss"):
+        assert epoch_values(resumed_logger, metric) == pytest.approx(epoch_values(logger, metric)[2:], rel=1e-5)
+    torch.testing.assert_close(resumed.user_biases.weight, undisturbed.user_biases.weight)
+
+
+def test_the_best_epoch_before_a_break_is_the_best_after_it(tmp_path):
+    threes_df, levels = RATINGS_DF.with_columns(rating=pl.lit(3.0)), [3.5, 3.2, 3.6, 3.7]
+    loaders = get_data_loaders(threes_df, batch_size=64)
+    with pytest.raises(RuntimeError, match="broke off"):
+        broken = breaks_off(ScheduledModel, 2)(levels)
+        make_trainer(4, checkpoint_folder=tmp_path).fit(broken, loaders.train, loaders.val)
+    trainer, resumed = make_trainer(4, checkpoint_folder=tmp_path), ScheduledModel(levels)
+    trainer.fit(resumed, loaders.train, loaders.val, ckpt_path=tmp_path / "last.ckpt")
+    assert trainer.current_epoch == 4
+    assert resumed.level.item() == pytest.approx(3.2)
+    assert trainer.checkpoint_callback.best_model_score.item() == pytest.approx(0.2**2, rel=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
 class NormalModel(BiasModel):
     """Starts from random biases."""
 

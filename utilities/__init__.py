@@ -5,11 +5,14 @@ MLflow take seconds to import, and notebook 01 needs none of them to start.
 """
 
 import os
+import warnings
 from importlib import import_module
 
 from utilities.settings import data_folder, settings
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a download of one small file needs no bar
+warnings.filterwarnings("ignore", "IProgress not found")  # MLflow and Lightning ask tqdm for widgets nobody needs
 
 _MODULE_OF = {
     "load_movies": "datasets",
@@ -35,6 +38,7 @@ _MODULE_OF = {
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",
     "step_logs_to_df": "tracking",
+    "tracking_client": "tracking",
     "training_logs_to_df": "tracking",
     "plot_learning_curves": "plots",
     "set_plot_style": "plots",

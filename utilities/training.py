@@ -5,6 +5,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytorch_lightning as lightning
@@ -167,13 +168,25 @@ class EarlyStoppingWithMinEpochs(EarlyStopping):
 class BestCheckpoint(ModelCheckpoint):
     """Keep the epoch with the lowest `val_loss`, and put its weights back into the model when the fit ends.
 
-    The file is `best_model_path`, in a folder that lasts as long as the trainer; a run's logger keeps a copy.
+    The file is `best_model_path`, in a folder that lasts as long as the trainer; a run's logger keeps a copy. In a folder
+    that is given, the state after each epoch is kept too, as `last.ckpt`, to resume from.
     """
 
-    def __init__(self):
-        """Write to a folder of its own."""
-        self._folder = tempfile.TemporaryDirectory(prefix="checkpoint-", ignore_cleanup_errors=True)
-        super().__init__(self._folder.name, filename="best", monitor="val_loss", save_weights_only=True)
+    def __init__(self, folder: Path | None = None):
+        """Write to a folder, its own unless given."""
+        self._keep_last = folder is not None
+        if folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="checkpoint-", ignore_cleanup_errors=True)
+            folder = self._folder.name
+        super().__init__(
+            folder, filename="best", monitor="val_loss", save_weights_only=True, enable_version_counter=False
+        )
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Save the best and, once it is known, the last."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self._keep_last:
+            trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
 
     def on_fit_end(self, trainer, pl_module):
         """Load the best weights; in every process, from the one that wrote them."""
@@ -217,7 +230,13 @@ class FitProgressBar(Callback):
 
 
 def make_trainer(
-    max_epochs: int = 40, *, logger=False, min_epochs: int = 6, patience: int = 3, **trainer_options
+    max_epochs: int = 40,
+    *,
+    logger=False,
+    min_epochs: int = 6,
+    patience: int = 3,
+    checkpoint_folder: Path | None = None,
+    **trainer_options,
 ) -> lightning.Trainer:
     """Set up a `Trainer` for a notebook: one progress bar a fit, early stopping, and the best epoch kept.
 
@@ -229,6 +248,9 @@ def make_trainer(
         logger: `mlflow_logger(…)`, a `DictLogger`, or False for none.
         min_epochs: Epochs before early stopping begins to judge.
         patience: Epochs without a lower `val_loss` after which training stops.
+        checkpoint_folder: Where to keep `best.ckpt` and `last.ckpt`, the state after the last epoch, from which
+            `trainer.fit(…, ckpt_path=…)` resumes; all processes must see it. A temporary folder without the latter
+            unless given.
         trainer_options: Any other argument of Lightning's `Trainer`.
 
     Returns:
@@ -245,7 +267,11 @@ def make_trainer(
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "callbacks": [EarlyStoppingWithMinEpochs(min_epochs, patience=patience), BestCheckpoint(), FitProgressBar()],
+        "callbacks": [
+            EarlyStoppingWithMinEpochs(min_epochs, patience=patience),
+            BestCheckpoint(checkpoint_folder),
+            FitProgressBar(),
+        ],
     }
     return lightning.Trainer(max_epochs=max_epochs, logger=logger, **(options | trainer_options))
 
