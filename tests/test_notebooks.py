@@ -158,3 +158,11 @@ def test_every_sanitizing_pattern_is_one_that_nbval_reads():
     for regex, replacement in patterns.items():
         bar = re.sub(regex, replacement, bar)
     assert bar == "(a progress bar)after\n"
+
+
+def test_a_progress_bar_cut_off_at_the_edge_is_sanitized_too():
+    patterns = dict(get_sanitize_patterns((REPOSITORY / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")))
+    bar = "LongName:  30%|▎| 372/1240 steps [00:03, epoch=12, val_loss=0.717, train_loss=0.643\n"
+    for regex, replacement in patterns.items():
+        bar = re.sub(regex, replacement, bar)
+    assert bar == "(a progress bar)"

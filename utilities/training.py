@@ -215,9 +215,9 @@ class FitProgressBar(Callback):
         self._bar.update()
 
     def on_train_epoch_end(self, trainer, pl_module):
-        """Show the epoch and its losses."""
-        losses = {name: f"{value:.3f}" for name, value in trainer.callback_metrics.items()}
-        self._bar.set_postfix({"epoch": trainer.current_epoch + 1, **losses}, refresh=False)
+        """Show the epoch and its validation loss."""
+        val_loss = trainer.callback_metrics.get("val_loss", float("nan"))
+        self._bar.set_postfix(epoch=trainer.current_epoch + 1, val_loss=f"{val_loss:.3f}", refresh=False)
 
     def on_train_end(self, trainer, pl_module):
         """Leave the bar where the fit ended."""
