@@ -121,8 +121,12 @@ def with_mathml(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def execute(path: Path) -> nbformat.NotebookNode:
     """Execute a notebook, or stop the program with the name of the notebook, the cell and its traceback."""
     notebook = nbformat.read(path, as_version=4)
-    n_code = sum(cell.cell_type == "code" for cell in notebook.cells)
-    with tqdm(total=n_code, desc=path.stem, unit="cell", ncols=100, file=sys.stdout) as bar:
+    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code_cells:  # what stands there is from the last execution
+        cell.execution_count, cell.outputs = None, []
+    with tqdm(
+        total=len(code_cells), desc=path.stem, unit="cell", ncols=100, file=sys.stdout
+    ) as bar:
         client = NotebookClient(
             notebook,
             timeout=CELL_TIMEOUT_S,

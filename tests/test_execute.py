@@ -1,6 +1,8 @@
 import importlib.util
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from conftest import REPOSITORY
 
@@ -44,3 +46,11 @@ def test_the_readme_has_a_place_for_the_results(execute, tmp_path):
     copy.write_bytes((REPOSITORY / "README.md").read_bytes())
     execute.replace_results(copy, "| new |")
     assert "<!-- results:start -->\n| new |\n<!-- results:end -->" in copy.read_text()
+
+
+def test_a_failing_cell_is_named_though_later_cells_were_executed_before(execute, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+    cells = [new_code_cell(source, execution_count=number) for number, source in enumerate(("1", "1 / 0", "2"), 1)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "01_fails.ipynb")
+    with pytest.raises(SystemExit, match=r"01_fails.ipynb failed in cell 1 .*\n[\s\S]*ZeroDivisionError"):
+        execute.execute(tmp_path / "01_fails.ipynb")
