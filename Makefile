@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export MLFLOW_DISABLE_TELEMETRY ?= true
-# Threads that wait must not spin: on a busy machine that costs tenfold.
+# The steps of these models are short: a second thread costs more than it brings. Threads that wait must not spin.
+export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help

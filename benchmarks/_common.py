@@ -60,6 +60,11 @@ def spread(times: list[float]) -> str:
     return f"{statistics.median(times):.3f} ({min(times):.3f} to {max(times):.3f})"
 
 
+def ratio(over: list[float], under: list[float]) -> float:
+    """Return the median of the ratios of times that were taken in the same turn: what slows a turn cancels out."""
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
 def machine() -> str:
     """Name what the figures depend on."""
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]

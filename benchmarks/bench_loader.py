@@ -3,7 +3,7 @@
 import statistics
 
 import torch
-from _common import BATCH_SIZE, interleaved, machine, spread, synthetic_ratings
+from _common import BATCH_SIZE, interleaved, machine, ratio, spread, synthetic_ratings
 from torch.utils.data import DataLoader, TensorDataset
 
 import utilities
@@ -32,13 +32,12 @@ def main():
     )
     default_name, package_name, bare_name = times
     times[default_name] = [SHARE * t for t in times[default_name]]
-    median = {name: statistics.median(of) for name, of in times.items()}
     print(f"\none pass over {n_rows:,} rows in batches of {BATCH_SIZE:,}, median of 5 (range)\n")
     print("| loader | seconds | million rows a second |\n|---|---|---|")
     for name, of in times.items():
-        print(f"| {name} | {spread(of)} | {n_rows / median[name] / 1e6:.2f} |")
-    print(f"\npackage against default: {median[default_name] / median[package_name]:.0f} times as fast")
-    print(f"package against bare slices: {median[package_name] / median[bare_name]:.2f} times the seconds")
+        print(f"| {name} | {spread(of)} | {n_rows / statistics.median(of) / 1e6:.2f} |")
+    print(f"\npackage against default: {ratio(times[default_name], times[package_name]):.0f} times as fast")
+    print(f"package against bare slices: {ratio(times[package_name], times[bare_name]):.2f} times the seconds")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_batch_of_any_size_gives_one_prediction_a_row(model, size):
 def test_gradients_reach_every_parameter(model):
     torch.manual_seed(1)
     user_ids, movie_ids = every_pair()
-    model.training_step((user_ids, movie_ids, torch.full((len(user_ids),), 2.0)), 0).backward()
+    model.loss((user_ids, movie_ids, torch.full((len(user_ids),), 2.0))).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -91,7 +91,7 @@ def test_the_first_attempt_is_refused_with_both_shapes():
     model = CONCAT.FirstAttempt(N_USERS, N_MOVIES, 3.5)
     user_ids, movie_ids = every_pair()
     with pytest.raises(ValueError, match=r"\[30, 30\].*\[30\]"):
-        model.training_step((user_ids, movie_ids, torch.ones(30)), 0)
+        model.loss((user_ids, movie_ids, torch.ones(30)))
 
 
 def test_the_inner_product_is_the_formula():
