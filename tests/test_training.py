@@ -20,6 +20,7 @@ from utilities import (
     predict,
     split_train_test,
     train_model,
+    training,
 )
 
 # 150 rows: 105 to train on (batches of 32, 32, 32 and 9), 30 and 15 to evaluate on (the last batches short, too).
@@ -316,6 +317,19 @@ def test_train_model_is_seeding_splitting_building_and_fitting():
     assert (trainer.max_epochs, trainer.global_step) == (2, 4)
     best_scores = [t.checkpoint_callback.best_model_score for t in (trainer, expected_trainer)]
     assert best_scores[0] == best_scores[1]
+
+
+def test_it_does_not_matter_how_many_batches_a_call_trains_on(monkeypatch):
+    weights = []
+    for n in (1, 3, 4, 100):  # an epoch has 4
+        monkeypatch.setattr(training, "STEPS_A_CALL", n)
+        logger = DictLogger()
+        model, trainer = train_model(NormalModel, RATINGS_DF, batch_size=32, max_epochs=2, logger=logger)
+        assert trainer.global_step == 8
+        assert [step for step, _ in logger.metrics["train_loss_step"]] == list(range(8))
+        assert [step for step, _ in logger.metrics["val_loss"]] == [4, 8]
+        weights.append(model.user_biases.weight)
+    assert all(torch.equal(weights[0], other) for other in weights[1:])
 
 
 TWO_PROCESSES = """

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from utilities.loaders import get_data_loaders
 from utilities.splits import split_train_test
 
-STEPS_A_CALL = 100
+STEPS_A_CALL = 100  # between two turns of Lightning: its hooks, the progress bar
 
 
 class RatingModel(lightning.LightningModule):
