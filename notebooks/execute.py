@@ -157,7 +157,7 @@ def results_table(runs_df: pl.DataFrame) -> str:
     columns = [
         pl.col("model"),
         pl.col("n_parameters").alias("parameters"),
-        pl.col("seconds").round(1),
+        pl.col("seconds").round(1).alias("seconds of the run"),
         pl.col("best_val_loss").round(3).alias("validation MSE"),
         pl.col("test_loss").round(3).alias("test MSE"),
     ]
