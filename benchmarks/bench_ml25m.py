@@ -164,8 +164,6 @@ def epoch(n_movies: int, k: int, *, plain: bool = False) -> dict:
         limit_train_batches=EPOCH_BATCHES_PLAIN if plain else None,
         logger=False,
     )
-    if plain:  # the package's on_fit_start asks for its own loader's batch size
-        model.on_fit_start = lambda: None
     result = timed(lambda: trainer.fit(model, train))
     return result | {"rows": n_rows, "loss": float(trainer.callback_metrics["train_loss"])}
 
@@ -218,7 +216,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--step", choices=STEPS, help="run this one, in this process, and print its numbers as JSON")
     parser.add_argument("--archive", action="store_true", help="only make the archive")
-    parser.add_argument("--only", nargs="*", choices=STEPS, default=list(STEPS), help="the steps to run")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=STEPS,
+        default=list(STEPS),
+        help="the steps to run; load needs a conversion made before, load-plain a convert-plain in the same run",
+    )
     arguments = parser.parse_args()
     if arguments.step:
         register_archive()

@@ -72,9 +72,8 @@ MODELS = {
 
 def measure(n_movies):
     ratings_df = utilities.load_ratings()
-    if n_movies:
-        top_movies_df = utilities.get_most_frequent_movies(ratings_df, n_movies)
-        ratings_df = ratings_df.join(top_movies_df, on="movieId", how="semi", maintain_order="left")
+    top_movies_df = utilities.get_most_frequent_movies(ratings_df, n_movies)
+    ratings_df = ratings_df.join(top_movies_df, on="movieId", how="semi", maintain_order="left")
     ratings_df, users_df, movie_id_mapping = utilities.map_users_and_movies(ratings_df)
     movies_df = movie_id_mapping.join(utilities.load_movies(), on="movieId", how="left", maintain_order="left")
     train_df, val_df, test_df = utilities.split_train_test(ratings_df)

@@ -134,6 +134,13 @@ def test_movies_are_described_by_standardised_years_and_genres():
     assert torch.allclose(features[:, 3], tensor([-1.0, 3.0, -1.0, -1.0]) / 3**0.5)
 
 
+def test_a_movie_that_nobody_has_described_is_of_no_genre():
+    years, described = [1990, 2000, 2010], [["Drama"], ["War"]]
+    schema = {"year": pl.Int32, "genres": pl.List(pl.String)}
+    null_df, empty_df = (pl.DataFrame({"year": years, "genres": [*described, last]}, schema) for last in (None, []))
+    assert torch.equal(movie_features(null_df), movie_features(empty_df))
+
+
 def test_what_does_not_vary_is_no_feature():
     movies_df = pl.DataFrame(
         {"year": [None, None], "genres": [["Drama"], ["Drama"]]}, schema_overrides={"year": pl.Int32}

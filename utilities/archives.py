@@ -60,6 +60,7 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
                 archive = folder / f"{dataset}.zip"
                 if archive.exists():
                     _check_sum(archive, dataset)
+                    _check_zip(archive, dataset)
                 else:
                     _download(dataset, archive, work)
                 _convert(archive, dataset, work, check)
@@ -125,7 +126,6 @@ def _check_zip(archive: Path, dataset: str, source: str | None = None) -> None:
 
 def _convert(archive: Path, dataset: str, work: Path, check: Callable) -> None:
     """Read both tables of an archive and store them, each under its name once it is whole."""
-    _check_zip(archive, dataset)
     release = RELEASES[dataset]
     movies, ratings = (work / f"{dataset}.{table}.parquet" for table in ("movies", "ratings"))
     try:

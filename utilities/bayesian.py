@@ -95,7 +95,7 @@ def movie_features(movies_df: pl.DataFrame) -> Tensor:
     genres = movies_df["genres"].explode().drop_nulls().unique().sort()
     columns = movies_df.select(
         pl.col("year").fill_null(pl.col("year").mean()).fill_null(0),
-        *(pl.col("genres").list.contains(genre).alias(f"genre {genre}") for genre in genres),
+        *(pl.col("genres").list.contains(genre).fill_null(False).alias(f"genre {genre}") for genre in genres),
     ).to_torch(dtype=pl.Float32)
     columns = torch.cat([columns, (columns[:, :1] - columns[:, :1].mean()) ** 2], 1)
     columns = (columns - columns.mean(0)) / columns.std(0, correction=0).clamp_min(1e-6)
