@@ -49,7 +49,7 @@ class RatingModel(lightning.LightningModule):
         return mse + self.penalty(user_ids, movie_ids)
 
     def training_step(self, dataloader_iter):
-        """Train on the next batches: Lightning's work around a call takes nearly as long as a step, so it calls rarely."""
+        """Train on the next `STEPS_A_CALL` batches: each call costs time in Lightning, whatever it trains on."""
         optimizer = self.optimizers()
         for batch, _, _ in islice(dataloader_iter, STEPS_A_CALL):
             loss = self.loss([column.to(self.device) for column in batch])
