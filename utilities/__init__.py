@@ -27,6 +27,7 @@ _MODULE_OF = {
     "movie_features": "bayesian",
     "bootstrap_interval": "metrics",
     "rating_metrics": "metrics",
+    "IndexBatchSampler": "loaders",
     "get_data_loaders": "loaders",
     "EarlyStoppingWithMinEpochs": "training",
     "RatingModel": "training",
