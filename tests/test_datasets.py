@@ -1,7 +1,11 @@
 import hashlib
+import io
+import os
 import re
+import stat
 from importlib.resources import files
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -180,10 +184,42 @@ def test_a_saved_frame_reads_back_and_replaces_the_older_file(tmp_path, ratings_
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]
 
 
-def test_a_write_that_fails_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, ratings_df):
+@pytest.fixture
+def umask():
+    """Let the group read, and nobody else."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_who_may_read_a_saved_file_is_for_the_umask_to_say_or_for_the_file_it_replaces(tmp_path, ratings_df, umask):
+    path = tmp_path / "ratings.parquet"
+    save_parquet(ratings_df, path)
+    assert stat.filemode(path.stat().st_mode) == "-rw-r-----"
+    path.chmod(0o664)
+    save_parquet(ratings_df, path)
+    assert stat.filemode(path.stat().st_mode) == "-rw-rw-r--"
+
+
+def test_who_reads_a_file_that_is_replaced_reads_the_older_one_to_its_end(tmp_path, ratings_df):
+    path = tmp_path / "ratings.parquet"
+    save_parquet(ratings_df, path)
+    with path.open("rb") as file:
+        save_parquet(ratings_df.head(1), path)
+        assert pl.read_parquet(io.BytesIO(file.read())).equals(ratings_df)
+
+
+def test_a_write_that_breaks_off_half_way_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, ratings_df):
+    resource = pytest.importorskip("resource", reason="Windows cannot limit the size of files")
     save_parquet(ratings_df, tmp_path / "ratings.parquet")
-    unwritable_df = pl.DataFrame({"x": [object()]}, schema={"x": pl.Object})
-    with pytest.raises(Exception, match=r"(?i)object"):
-        save_parquet(unwritable_df, tmp_path / "ratings.parquet")
+    large_df = pl.DataFrame({"x": np.random.default_rng(0).normal(size=20_000)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*/ratings\.parquet: .*File too large"):
+            save_parquet(large_df, tmp_path / "ratings.parquet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert pl.read_parquet(tmp_path / "ratings.parquet").equals(ratings_df)
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]

@@ -1,10 +1,11 @@
 """Ratings and movies of a release, checked before use."""
 
+import shutil
 import warnings
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -98,19 +99,22 @@ def save_parquet(df: pl.DataFrame, path: Path) -> None:
 
     Args:
         df: What to write.
-        path: Where to; the folder must exist. An older file is replaced.
+        path: Where to; the folder must exist. An older file is replaced, and who may
+            read it stays as it was.
 
     Raises:
         OSError: The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        df.write_parquet(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial_file = Path(folder) / path.name
+        try:
+            df.write_parquet(partial_file)
+        except pl.exceptions.ComputeError as error:  # what polars makes of a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
+        if path.exists():
+            shutil.copymode(path, partial_file)
+        partial_file.replace(path)
 
 
 def check_ratings(ratings_df: pl.DataFrame, source: str, scale: Scale) -> pl.DataFrame:
