@@ -39,7 +39,7 @@ _MODULE_OF = {
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",
     "step_logs_to_df": "tracking",
-    "tracking_client": "tracking",
+    "tracking_client": "store",
     "training_logs_to_df": "tracking",
     "plot_learning_curves": "plots",
     "set_plot_style": "plots",
