@@ -625,5 +625,5 @@ def test_ratings_given_twice_are_kept_once(folder):
     with pytest.warns(UserWarning, match="1 earlier ratings of a movie"):
         ratings_df = utilities.load_ratings("ml-latest")
     assert ratings_df.filter(userId=1, movieId=7).rows() == [(1, 7, 4.0, 901)]
-    assert ratings_df.equals(check_ratings(ratings_df, "again"))
+    assert ratings_df.equals(check_ratings(ratings_df, "again", utilities.rating_scale("ml-latest")))
     assert ratings_df.schema == pl.Schema(RATINGS_SCHEMA)

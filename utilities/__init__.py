@@ -17,6 +17,7 @@ warnings.filterwarnings("ignore", "IProgress not found")  # MLflow and Lightning
 _MODULE_OF = {
     "load_movies": "datasets",
     "load_ratings": "datasets",
+    "rating_scale": "datasets",
     "save_parquet": "datasets",
     "get_most_frequent_movies": "frames",
     "load_torch_data": "frames",
@@ -39,7 +40,7 @@ _MODULE_OF = {
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",
     "step_logs_to_df": "tracking",
-    "tracking_client": "tracking",
+    "tracking_client": "store",
     "training_logs_to_df": "tracking",
     "plot_learning_curves": "plots",
     "set_plot_style": "plots",
