@@ -17,6 +17,7 @@ warnings.filterwarnings("ignore", "IProgress not found")  # MLflow and Lightning
 _MODULE_OF = {
     "load_movies": "datasets",
     "load_ratings": "datasets",
+    "rating_scale": "datasets",
     "save_parquet": "datasets",
     "get_most_frequent_movies": "frames",
     "load_torch_data": "frames",
@@ -27,6 +28,7 @@ _MODULE_OF = {
     "movie_features": "bayesian",
     "bootstrap_interval": "metrics",
     "rating_metrics": "metrics",
+    "IndexBatchSampler": "loaders",
     "get_data_loaders": "loaders",
     "EarlyStoppingWithMinEpochs": "training",
     "RatingModel": "training",
