@@ -147,6 +147,14 @@ def redact(uri: str) -> str:
     return re.sub(r"://(?!/).*@", "://***@", re.sub(r"([?&]password=)[^&]*", r"\1***", uri))
 
 
+def split_login(uri: str) -> tuple[str, tuple[str, str] | None]:
+    """Part an address from the user and password in it, None if there are none."""
+    parts = urlsplit(uri)
+    login, at, host = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    return (parts._replace(netloc=host).geturl(), (unquote(user), unquote(password))) if at else (uri, None)
+
+
 def _data_dir() -> Path:
     return (ROOT / Path(os.environ.get("MOVIELENS_DATA_DIR") or "data").expanduser()).resolve()
 
@@ -160,12 +168,11 @@ def _tracking_uri() -> str:
             f"MLFLOW_TRACKING_URI: {redact(uri)!r} would be a folder of files, which MLflow no longer keeps runs in; "
             "name a database, such as sqlite:///mlflow.db, or a server, http://…"
         )
-    parts = urlsplit(uri)
-    if not (uri.startswith("http") and parts.password):
+    address, login = split_login(uri)
+    if not (uri.startswith("http") and login and all(login)):  # MLflow has no variables for one without a password
         return uri
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = login
+    return address
 
 
 def _sqlite_uri(file: Path) -> str:
