@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import io
 import os
+import re
 import signal
 import socket
 import ssl
@@ -14,9 +15,11 @@ import subprocess
 import sys
 import threading
 import zipfile
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from traceback import format_exception
 
 import polars as pl
 import pytest
@@ -265,6 +268,27 @@ def test_an_answer_that_is_an_error_is_named(server, folder, monkeypatch, status
     monkeypatch.setattr(archives, "ATTEMPTS", 1)
     server.serve("ml-latest", status)
     assert_download_fails(folder, reason, server.url)
+
+
+@pytest.mark.parametrize("password", ["s3cr%40t", "wr0ng"])
+def test_a_login_in_the_address_is_used_and_printed_nowhere(server, folder, monkeypatch, capfd, password):
+    def guard(handler):
+        known = handler.headers.get("Authorization") == "Basic " + b64encode(b"ann:s3cr@t").decode()
+        send(handler, zipped("ml-latest")) if known else handler.send_error(401)
+
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    monkeypatch.setenv("MOVIELENS_URL", server.url.replace("://", f"://ann:{password}@"))
+    server.serve("ml-latest", guard)
+    if password == "wr0ng":
+        with pytest.raises(OSError, match=f"cannot download {server.url}/ml-latest.zip") as error:
+            utilities.load_ratings("ml-latest")
+        printed = "".join(format_exception(error.value))
+        assert "401 Unauthorized" in printed
+    else:
+        assert_loads("ml-latest")
+        printed = ""
+    printed += str(capfd.readouterr())
+    assert not re.search("s3cr|wr0ng|ann:", printed)
 
 
 def test_a_server_that_recovers_is_asked_again(server, folder):

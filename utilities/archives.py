@@ -18,7 +18,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from utilities.releases import RELEASES
-from utilities.settings import data_folder, settings
+from utilities.settings import data_folder, settings, split_login
 from utilities.tables import RATINGS_SCHEMA, read_movies, read_ratings
 
 CONNECT_READ_TIMEOUT_S = (10, 60)
@@ -60,7 +60,7 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: zipfile's for a password
         source, remedy = archive, "replace it, or move it away and load again"
         if not archive.exists():
-            source = f"the download of {archive.name} from {settings(dataset).url}"
+            source = f"the download of {archive.name} from {split_login(settings(dataset).url)[0]}"
             remedy = f"try again later, or place an intact one at {archive}"
         raise ValueError(f"{dataset}: {source} is not the archive it should be: {error}; {remedy}") from error
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -100,9 +100,10 @@ def _download(dataset: str, work: Path) -> Path:
     import requests
 
     name = f"{dataset}.zip"
-    url = f"{settings(dataset).url.rstrip('/')}/{name}"
+    address, login = split_login(settings(dataset).url)  # apart, because pooch prints the address
+    url = f"{address.rstrip('/')}/{name}"
     source = pooch.create(work, "", registry={name: None}, urls={name: url}, retry_if_failed=ATTEMPTS - 1)
-    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**20, timeout=CONNECT_READ_TIMEOUT_S)
+    downloader = pooch.HTTPDownloader(auth=login, progressbar=True, chunk_size=2**20, timeout=CONNECT_READ_TIMEOUT_S)
     try:
         archive = Path(source.fetch(name, downloader=downloader))
     except requests.RequestException as error:
