@@ -1,5 +1,7 @@
 """From ratings as MovieLens has them to ratings that embedding tables can be indexed with."""
 
+import operator
+
 import polars as pl
 
 from utilities.datasets import scan_ratings
@@ -10,18 +12,18 @@ def get_most_frequent_movies(ratings_df: pl.DataFrame, n: int | None = 50) -> pl
     """Find the most-rated movies.
 
     Args:
-        ratings_df: Ratings with a column `movieId`.
+        ratings_df: Ratings with a column `movieId`; as of all functions of the series, a pandas or a lazy frame will do.
         n: How many movies; None for all. Ties go to the smaller id.
 
     Returns:
         One column `movieId` i64, the most-rated movie first; an inner join on it restricts a frame to these movies.
 
     Raises:
-        ValueError: `n` is below 1, or the column is missing.
+        ValueError: `n` is no whole number from 1, or the column is missing or holds no ids.
+        TypeError: `ratings_df` is no frame.
     """
-    _require(ratings_df, "movieId")
-    if n is not None and n < 1:
-        raise ValueError(f"n must be at least 1, or None for all movies, not {n}")
+    ratings_df = check_ids(as_frame(ratings_df), "movieId")
+    n = None if n is None else whole_number("n", n, 1)
     counts_df = ratings_df["movieId"].sort().rle().struct.unnest()  # for 25 M rows a third of the time of group_by
     counts_df = counts_df.sort(["len", "value"], descending=[True, False])
     return counts_df.head(counts_df.height if n is None else n).select(movieId="value")
@@ -38,9 +40,10 @@ def map_users_and_movies(ratings_df: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
         mapping (`userId`, `userIdMapped`); the movies' mapping (`movieId`, `movieIdMapped`).
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: A column is missing or holds no ids.
+        TypeError: `ratings_df` is no frame.
     """
-    _require(ratings_df, "userId", "movieId")
+    ratings_df = check_ids(as_frame(ratings_df), "userId", "movieId")
     user_id_mapping, movie_id_mapping = (
         ratings_df.select(pl.col(column).unique().sort()).with_columns(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias(f"{column}Mapped")
@@ -77,7 +80,48 @@ def load_torch_data(
     return map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
 
 
-def _require(df: pl.DataFrame, *columns: str) -> None:
+def as_frame(df) -> pl.DataFrame:
+    """Take a polars frame, lazy or not, or a pandas one, whose index is left out.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(df, pl.DataFrame):
+        return df
+    if isinstance(df, pl.LazyFrame):
+        return df.collect()
+    if type(df).__module__.partition(".")[0] == "pandas" and hasattr(df, "columns"):
+        return pl.from_pandas(df)
+    raise TypeError(f"expected a frame of polars or pandas, not {type(df).__qualname__}")
+
+
+def check_ids(df: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Give a frame back if these columns hold ids, whole numbers without nulls.
+
+    Raises:
+        ValueError: A column is missing or holds anything else; the message names it.
+    """
     missing = [column for column in columns if column not in df.columns]
     if missing:
         raise ValueError(f"missing columns {missing}; the frame has {df.columns}")
+    for column in columns:
+        if n_nulls := df[column].null_count():
+            raise ValueError(f"{n_nulls} nulls in column {column!r}: drop these rows, as in drop_nulls({column!r})")
+        if not df.schema[column].is_integer():
+            raise ValueError(f"column {column!r} is {df.schema[column]}, not whole numbers: cast it, as to pl.Int64")
+    return df
+
+
+def whole_number(name: str, value, least: int) -> int:
+    """Take a whole number, NumPy's too.
+
+    Raises:
+        ValueError: It is another kind of value, or below `least`; the message has the name and the value.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return number

@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from utilities.frames import as_frame, check_ids, whole_number
 from utilities.settings import settings
 from utilities.splits import split_train_test
 
@@ -17,7 +18,7 @@ class RatingsDataset(Dataset):
     """Ratings as three tensors of one length: user ids i64, movie ids i64, ratings f32."""
 
     def __init__(self, ratings_df: pl.DataFrame):
-        """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame."""
+        """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame, refusing what are no ratings."""
         ratings_df = _columns(ratings_df)
         self.user_ids = ratings_df["userIdMapped"].cast(pl.Int64).to_torch()
         self.movie_ids = ratings_df["movieIdMapped"].cast(pl.Int64).to_torch()
@@ -151,7 +152,7 @@ def get_data_loaders(
     generator: seed that, and the orders repeat. Validation and test rows keep theirs. The last, shorter batch is kept.
 
     Args:
-        ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
+        ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`; a pandas or a lazy frame will do.
         batch_size: Rows of a batch; the dataset's default unless given.
         sample: Train on the first `sample` training rows only; validation and test stay whole, so that models trained on
             more or less can be compared.
@@ -162,14 +163,21 @@ def get_data_loaders(
         The loaders, as attributes `train`, `val` and `test` or by unpacking.
 
     Raises:
-        ValueError: A number is out of range, a column is missing, or there are too few rows to split.
+        ValueError: A number is out of range, a column is missing or holds a value that cannot be trained on, or there are
+            too few rows to split.
+        TypeError: `ratings_df` is no frame.
     """
-    batch_size = settings().batch_size if batch_size is None else batch_size
-    for name, value, least in (("batch_size", batch_size, 1), ("sample", sample, 1), ("num_workers", num_workers, 0)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    batch_size = settings().batch_size if batch_size is None else whole_number("batch_size", batch_size, 1)
+    sample = None if sample is None else whole_number("sample", sample, 1)
+    num_workers = whole_number("num_workers", num_workers, 0)
+    ratings_df = as_frame(ratings_df)
     columns_df = _columns(ratings_df)
-    train_df, val_df, test_df = split(columns_df if split is split_train_test else ratings_df)
+    parts = split(columns_df if split is split_train_test else ratings_df)
+    if not isinstance(parts, tuple | list) or len(parts) != 3:
+        raise ValueError(f"{split} returned {type(parts).__name__}, not three frames: training, validation, test rows")
+    train_df, val_df, test_df = map(_columns, parts)
+    if train_df.is_empty():
+        raise ValueError(f"{split} left no rows to train on")
     if sample is not None and sample > train_df.height:
         warnings.warn(f"sample={sample}, but there are only {train_df.height} training rows: all taken", stacklevel=2)
     train, val, test = (
@@ -185,11 +193,23 @@ def get_data_loaders(
 
 
 def _columns(ratings_df: pl.DataFrame) -> pl.DataFrame:
-    """Select what the tensors are made of, so that the split copies nothing else."""
+    """Select what the tensors are made of, so that the split copies nothing else, and refuse what cannot be trained on."""
+    ratings_df = as_frame(ratings_df)
     missing = [c for c in ("userIdMapped", "movieIdMapped", "rating") if c not in ratings_df.columns]
     if missing:
         raise ValueError(f"missing columns {missing}; map_users_and_movies adds the …Mapped ones")
-    return ratings_df.select("userIdMapped", "movieIdMapped", "rating")
+    ratings_df = check_ids(ratings_df, "userIdMapped", "movieIdMapped").select(
+        "userIdMapped", "movieIdMapped", "rating"
+    )
+    for column in ("userIdMapped", "movieIdMapped"):
+        if (lowest := ratings_df[column].min() or 0) < 0:
+            raise ValueError(f"column {column!r} goes down to {lowest}: a table's rows are counted from 0")
+    ratings = ratings_df["rating"]
+    if not ratings.dtype.is_numeric():
+        raise ValueError(f"column 'rating' is {ratings.dtype}, not numbers: cast it, as to pl.Float64")
+    if n_wrong := ratings_df.height - (ratings.cast(pl.Float64).is_finite().sum() or 0):
+        raise ValueError(f"{n_wrong} ratings are null, NaN or infinite: drop these rows")
+    return ratings_df
 
 
 def _loader(sampler: EpochSampler | SequentialSampler, batch_size: int, num_workers: int) -> RatingsLoader:
