@@ -1,3 +1,5 @@
+import hashlib
+import struct
 from collections import Counter
 
 import numpy as np
@@ -5,6 +7,7 @@ import polars as pl
 import pytest
 
 from utilities import get_most_frequent_movies, load_ratings, load_torch_data, map_users_and_movies
+from utilities.frames import rows_digest
 
 
 def movies_df(*movie_ids):
@@ -105,3 +108,14 @@ def test_the_number_of_movies_is_the_argument_then_the_setting(monkeypatch):
     assert load_torch_data("built-in", 2)[2].height == 2
     monkeypatch.setenv("MOVIELENS_TOP_MOVIES", "all")
     assert load_torch_data()[2].height == 9_066
+
+
+def test_the_digest_of_rows_is_that_of_their_columns_bytes_whatever_their_types_and_pieces():
+    ratings_df = pl.DataFrame({"userIdMapped": [0, 1, 258], "movieIdMapped": [2, 0, 1], "rating": [0.5, 4.0, 5.0]})
+    columns = struct.pack("<3q", 0, 1, 258), struct.pack("<3q", 2, 0, 1), struct.pack("<3f", 0.5, 4.0, 5.0)
+    digest = rows_digest(ratings_df)
+    assert digest == hashlib.blake2b(b"".join(columns), digest_size=18).hexdigest()
+    assert len(digest) == 36
+    in_pieces_df = pl.concat([ratings_df.head(1), ratings_df.tail(2)], rechunk=False)
+    narrow_df = ratings_df.cast({"userIdMapped": pl.UInt32, "movieIdMapped": pl.Int8, "rating": pl.Float32})
+    assert rows_digest(in_pieces_df) == rows_digest(narrow_df) == digest

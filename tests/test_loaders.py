@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny import mapped_ratings_df
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from utilities import IndexBatchSampler, get_data_loaders, split_train_test
+from utilities import IndexBatchSampler, get_data_loaders, load_torch_data, split_train_test
+from utilities import loaders as loaders_module
 
 # 100 rows: 70 to train on (batches of 32, 32 and 6), 20 and 10 to evaluate on. Users number the rows.
 RATINGS_DF = mapped_ratings_df(100).with_columns(userIdMapped=pl.col("row").cast(pl.UInt32))
@@ -189,8 +191,80 @@ def test_another_split_divides_the_rows_by_any_of_their_columns():
     ]
 
 
-def test_the_batch_size_is_the_datasets_own_unless_given():
-    assert get_data_loaders(RATINGS_DF).train.batch_sampler.batch_size == 1024
+def test_the_batch_size_is_that_of_the_frames_release_or_goes_by_the_size(monkeypatch):
+    def batch_size(ratings_df):
+        return get_data_loaders(ratings_df).train.batch_sampler.batch_size
+
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-25m")  # says nothing about the frame
+    assert batch_size(RATINGS_DF) == 1024
+    monkeypatch.setattr(loaders_module, "LARGE_FROM", 100)
+    assert batch_size(RATINGS_DF) == 4096
+    assert batch_size(RATINGS_DF.head(99)) == 1024
+    assert batch_size(load_torch_data("built-in", 50)[0]) == 1024
+
+
+NUMPYS_3 = np.int64(3)
+
+
+def by_row(df, seed=NUMPYS_3, share=0.1, key=None):
+    return df, df, df
+
+
+class Fold:
+    def __call__(self, df):
+        return df, df, df
+
+    def part(self, df):
+        return df, df, df
+
+
+@pytest.mark.parametrize(
+    ("split", "record"),
+    [
+        (split_train_test, {"split": "split_train_test", "split_seed": 42}),
+        (partial(split_train_test, seed=1), {"split": "split_train_test", "split_seed": 1}),
+        (partial(split_train_test, seed=np.int64(7)), {"split": "split_train_test", "split_seed": 7}),
+        (partial(partial(split_train_test, seed=1), seed=2), {"split": "split_train_test", "split_seed": 2}),
+        (partial(split_train_test, seed=None), {"split": "split_train_test"}),
+        (lambda df: split_train_test(df, seed=1), {"split": "<lambda>"}),
+        (by_row, {"split": "by_row", "split_seed": 3, "split_share": 0.1}),
+        (partial(by_row, share=0.2), {"split": "by_row", "split_seed": 3, "split_share": 0.2}),
+        (Fold(), {"split": "Fold"}),
+        (Fold().part, {"split": "part"}),
+    ],
+)
+def test_the_record_names_the_split_and_the_seed_it_was_called_with(split, record):
+    loaders = get_data_loaders(RATINGS_DF, split=split)
+    recorded = loaders.train.dataset.record
+    assert {name: value for name, value in recorded.items() if name.startswith("split")} == record
+    assert all(type(value) in (str, int, float) for value in recorded.values())
+    assert loaders.val.dataset.record == loaders.test.dataset.record == recorded
+
+
+@pytest.mark.filterwarnings("ignore:sample=")
+@pytest.mark.parametrize(("sample", "recorded"), [(None, "all"), (40, 40), (np.int64(40), 40), (71, "all")])
+def test_the_record_has_the_sample_that_was_taken(sample, recorded):
+    assert get_data_loaders(RATINGS_DF, sample=sample).train.dataset.record["sample"] == recorded
+
+
+def test_the_record_names_a_release_only_for_the_rows_that_were_made_of_it(monkeypatch):
+    def record(ratings_df):
+        record = get_data_loaders(ratings_df).train.dataset.record
+        return {name: record.get(name) for name in ("dataset", "top_movies", "dataset_sample", "n_ratings")}
+
+    top_df = load_torch_data("built-in", np.int64(50))[0]
+    named = {"dataset": "built-in", "top_movies": 50, "dataset_sample": "all", "n_ratings": top_df.height}
+    monkeypatch.setenv("MOVIELENS_TOP_MOVIES", "7")  # says nothing about the frame
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "700")
+    assert record(top_df) == record(top_df.clone().with_columns(row=1)) == named
+    sampled_df = load_torch_data("built-in")[0]
+    assert record(sampled_df) == named | {"top_movies": 7, "dataset_sample": 700, "n_ratings": sampled_df.height}
+
+    unnamed = dict.fromkeys(named) | {"dataset": "own rows", "n_ratings": top_df.height}
+    assert record(top_df.head(99)) == unnamed | {"n_ratings": 99}
+    assert record(top_df.reverse()) == unnamed
+    assert record(top_df.with_columns(pl.col("rating").clip(1.0))) == unnamed
+    assert record(top_df.with_columns(userIdMapped="movieIdMapped", movieIdMapped="userIdMapped")) == unnamed
 
 
 @pytest.mark.parametrize("name", ["batch_size", "sample", "num_workers"])

@@ -1,11 +1,15 @@
 """From ratings as MovieLens has them to ratings that embedding tables can be indexed with."""
 
 import operator
+from hashlib import blake2b
 
 import polars as pl
 
 from utilities.datasets import scan_ratings
 from utilities.settings import settings
+
+OWN_ROWS = "own rows"
+_loaded: dict[str, dict[str, str | int]] = {}  # what `load_torch_data` has made in this process, by digest
 
 
 def get_most_frequent_movies(ratings_df: pl.DataFrame, n: int | None = 50) -> pl.DataFrame:
@@ -77,7 +81,44 @@ def load_torch_data(
     if n_movies is None:
         n_movies = settings(dataset).top_movies
     movies_df = get_most_frequent_movies(ratings.select("movieId").collect(), n_movies)
-    return map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
+    data = map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
+    config = settings(dataset)
+    _loaded[rows_digest(data[0])] = {
+        "dataset": config.dataset,
+        "top_movies": "all" if n_movies is None else int(n_movies),
+        "dataset_sample": config.sample or "all",
+    }
+    return data
+
+
+def describe_rows(ratings_df: pl.DataFrame) -> dict[str, str | int]:
+    """Say what the rows of a frame are, by what is in them.
+
+    Args:
+        ratings_df: As `rows_digest` takes.
+
+    Returns:
+        `dataset`, `top_movies` and `dataset_sample` if `load_torch_data` has made just these rows in this process, else the
+        `dataset` is `own rows`; `rows_digest`, and their number as `n_ratings`.
+    """
+    digest = rows_digest(ratings_df)
+    return {**_loaded.get(digest, {"dataset": OWN_ROWS}), "rows_digest": digest, "n_ratings": ratings_df.height}
+
+
+def rows_digest(ratings_df: pl.DataFrame) -> str:
+    """Digest the values of `userIdMapped`, `movieIdMapped` and `rating` in the order of the rows.
+
+    Args:
+        ratings_df: Valid ratings; other columns do not matter, nor do the types of the integers.
+
+    Returns:
+        BLAKE2b of the columns' bytes, as i64, i64 and f32 (little-endian), in 36 hexadecimal digits: MLflow keeps no more.
+    """
+    digest = blake2b(digest_size=18)
+    for column, dtype in (("userIdMapped", "<i8"), ("movieIdMapped", "<i8"), ("rating", "<f4")):
+        for rows in ratings_df[column].to_frame().iter_slices(2**20):  # 8 MB at a time
+            digest.update(rows.to_series().to_numpy().astype(dtype).data)
+    return digest.hexdigest()
 
 
 def as_frame(df) -> pl.DataFrame:
