@@ -109,16 +109,32 @@ def test_valid_ratings_come_out_sorted_by_user_time_and_movie(ratings_df):
 def test_what_is_no_rating_is_refused_with_user_and_movie(ratings_df, value):
     ratings_df = ratings_df.with_columns(rating=pl.Series([0.5, 5.0, value, 4.5]))
     with pytest.raises(
-        ValueError, match=rf"my file: 1 ratings outside 0\.5 to 5\.0, the first {value} by user 2 for movie 10"
+        ValueError, match=rf"my file: 1 ratings outside 0\.5 to 5\.0 stars, the first {value} by user 2 for movie 10"
     ):
         check_ratings(ratings_df, "my file", SCALE)
 
 
 def test_what_is_a_rating_hangs_on_the_scale(ratings_df):
-    with pytest.raises(ValueError, match=r"my file: 1 ratings outside 1 to 5, the first 0\.5 by user 2 for movie 20"):
+    with pytest.raises(
+        ValueError, match=r"my file: 1 ratings outside 1 to 5 stars, the first 0\.5 by user 2 for movie 20"
+    ):
         check_ratings(ratings_df, "my file", Scale(1, 5, 1))
-    with pytest.raises(ValueError, match=r"2 ratings outside 0\.5 to 4, the first 5\.0 by user 1 for movie 30"):
+    with pytest.raises(ValueError, match=r"2 ratings outside 0\.5 to 4 stars, the first 5\.0 by user 1 for movie 30"):
         check_ratings(ratings_df, "my file", Scale(0.5, 4, None))
+
+
+@pytest.mark.parametrize("value", [1_260_759_144_000, -1])
+def test_times_that_are_no_unix_seconds_are_refused_with_their_column_and_unit(ratings_df, value):
+    ratings_df = ratings_df.with_columns(timestamp=pl.Series([400, 300, value, 300]))
+    expected = f"1 timestamps outside 0 to 100000000000 Unix seconds .not milliseconds., the first {value} by user 2"
+    with pytest.raises(ValueError, match=f"my file: {expected} for movie 10; correct or drop them"):
+        check_ratings(ratings_df, "my file", SCALE)
+
+
+def test_a_dataset_asked_for_by_name_is_loaded_whatever_the_environment_names(all_ratings_df, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-26m")
+    assert load_ratings("built-in").equals(all_ratings_df)
+    assert load_movies("built-in").height == 9_066
 
 
 def test_every_release_has_its_scale(monkeypatch):

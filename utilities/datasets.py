@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from utilities.archives import RATINGS_SCHEMA, parquet_file
+from utilities.archives import parquet_file
 from utilities.releases import RELEASES, Scale
 from utilities.settings import settings
+from utilities.tables import RATINGS_SCHEMA
 
 MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
+MAX_TIMESTAMP = 10**11  # in seconds it is the year 5138; in milliseconds 1973, before anybody rated
 
 
 def load_ratings(dataset: str | None = None) -> pl.DataFrame:
@@ -54,7 +56,7 @@ def scan_ratings(dataset: str | None = None) -> pl.LazyFrame:
         ratings = check_ratings(
             ratings.collect(), source, rating_scale("built-in")
         ).lazy()  # an archive's were checked when it was converted
-    sample = settings().sample
+    sample = settings(dataset).sample
     return ratings if sample is None else sample_users(ratings.collect(), sample).lazy()
 
 
@@ -139,13 +141,15 @@ def check_ratings(ratings_df: pl.DataFrame, source: str, scale: Scale) -> pl.Dat
     for column, n_nulls in ratings_df.null_count().row(0, named=True).items():
         if n_nulls:
             raise ValueError(f"{source}: {n_nulls} nulls in column {column!r}; every rating needs all four values")
-    wrong = ratings_df.filter(~pl.col("rating").is_between(scale.lowest, scale.highest) | pl.col("rating").is_nan())
-    if not wrong.is_empty():
-        user, movie, rating, _ = wrong.row(0)
-        raise ValueError(
-            f"{source}: {wrong.height} ratings outside {scale.lowest} to {scale.highest}, "
-            f"the first {rating} by user {user} for movie {movie}; correct or drop them"
-        )
+    allowed = {"rating": (*scale[:2], "stars"), "timestamp": (0, MAX_TIMESTAMP, "Unix seconds (not milliseconds)")}
+    for column, (lowest, highest, unit) in allowed.items():
+        wrong = ratings_df.filter(~pl.col(column).is_between(lowest, highest))
+        if not wrong.is_empty():
+            first = wrong.row(0, named=True)
+            raise ValueError(
+                f"{source}: {wrong.height} {column}s outside {lowest} to {highest} {unit}, the first {first[column]} "
+                f"by user {first['userId']} for movie {first['movieId']}; correct or drop them"
+            )
     ratings_df = ratings_df.sort("userId", "timestamp", "movieId")
     n_dropped = ratings_df.height - ratings_df.group_by("userId").agg(pl.col("movieId").n_unique())["movieId"].sum()
     if not n_dropped:
