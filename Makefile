@@ -36,8 +36,8 @@ lint: setup  ## check the code and the notebooks with ruff
 refresh: setup  ## re-execute the notebooks from a clean state and rewrite their outputs
 	$(BIN)/python notebooks/execute.py refresh
 
-mlflow: setup  ## open the tracking UI on the runs, on this machine only
-	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri "$$($(BIN)/python -c 'import utilities; print(utilities.settings().tracking_uri)')"
+mlflow: setup  ## open MLflow's table of your runs, on this machine only
+	$(BIN)/python -m utilities.store
 
 bench: setup  ## run the benchmarks, except the one that needs other libraries
 	@set -e; for file in $(filter-out benchmarks/bench_peers.py,$(wildcard benchmarks/bench_*.py)); do echo; echo "== $$file"; $(BIN)/python $$file; done

@@ -1,34 +1,47 @@
 """The settings of the series: environment variables with defaults, each checked when it is read."""
 
 import os
+import re
+import tomllib
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from utilities.releases import RELEASES
 
-_PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/"
-ROOT = _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").exists() else Path.cwd()
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+_DISTRIBUTION = "movielens-notebook-course"
+_PACKAGE_PARENT = Path(__file__).resolve().parents[1]
+_PYPROJECT = _PACKAGE_PARENT / "pyproject.toml"
+# A wheel lies among other packages, where nothing is to be written: it takes the folder that Python started in.
+ROOT = _PACKAGE_PARENT if _PYPROJECT.exists() else Path.cwd()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment asks for.
+    """What the environment asks for. Secrets in an address are not printed.
 
     Attributes:
+        root: The repository, wherever the notebook runs, and what relative paths in the settings start from. Of an
+            installed wheel it is the working folder at the import.
         dataset: Name of the MovieLens release (`MOVIELENS_DATASET`).
         top_movies: Number of most-rated movies to keep, None for all (`MOVIELENS_TOP_MOVIES`; `all`).
         sample: Number of ratings to keep, None for all (`MOVIELENS_SAMPLE`).
         batch_size: Ratings per training step, the release's default.
+        accelerator: What models train on, `auto`, `cpu`, `cuda` or `mps` (`MOVIELENS_ACCELERATOR`).
         data_dir: Folder of downloads and derived files (`MOVIELENS_DATA_DIR`).
-        tracking_uri: MLflow's store (`MLFLOW_TRACKING_URI`).
+        tracking_uri: MLflow's store (`MLFLOW_TRACKING_URI`), of a server without the user and password in it.
         url: Where MovieLens' archives are downloaded from (`MOVIELENS_URL`): GroupLens' server, or a mirror of it.
     """
 
+    root: Path
     dataset: str
     top_movies: int | None
     sample: int | None
     batch_size: int
+    accelerator: str
     data_dir: Path
     tracking_uri: str
     url: str
@@ -41,13 +54,21 @@ class Settings:
             "sample": self.sample or "all ratings",
             "batch size": self.batch_size,
             "data": _relative(str(self.data_dir)),
-            "tracking": _relative(self.tracking_uri),
+            "tracking": redact(_relative(self.tracking_uri)),
         }
         return "\n".join(f"{name:<11} {value}" for name, value in shown.items())
+
+    def __repr__(self):
+        """Every setting, without secrets."""
+        values = {name: redact(value) if isinstance(value, str) else value for name, value in vars(self).items()}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def settings(dataset: str | None = None) -> Settings:
     """Read the settings from the environment.
+
+    A user and password in the address of a tracking server are handed to MLflow in the variables it has for them
+    (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`), because it prints the address after each run.
 
     Args:
         dataset: Name of the MovieLens release; `MOVIELENS_DATASET` unless given.
@@ -67,14 +88,19 @@ def settings(dataset: str | None = None) -> Settings:
     sample = environ.get("MOVIELENS_SAMPLE")
     url = environ.get("MOVIELENS_URL") or MOVIELENS_URL
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"MOVIELENS_URL: {url!r} does not begin with http:// or https://")
+        raise ValueError(f"MOVIELENS_URL: {redact(url)!r} does not begin with http:// or https://")
+    accelerator = environ.get("MOVIELENS_ACCELERATOR") or ACCELERATORS[0]
+    if accelerator not in ACCELERATORS:
+        raise ValueError(f"MOVIELENS_ACCELERATOR: {accelerator!r} is none of {', '.join(ACCELERATORS)}")
     return Settings(
+        root=ROOT,
         dataset=dataset,
         top_movies=None if top_movies == "all" else _count("MOVIELENS_TOP_MOVIES", top_movies, "all"),
         sample=_count("MOVIELENS_SAMPLE", sample) if sample else None,
         batch_size=release.batch_size,
-        data_dir=Path(environ.get("MOVIELENS_DATA_DIR") or ROOT / "data").expanduser().resolve(),
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
+        accelerator=accelerator,
+        data_dir=_data_dir(),
+        tracking_uri=_tracking_uri(),
         url=url,
     )
 
@@ -91,7 +117,7 @@ def data_folder(*parts: str) -> Path:
     Raises:
         OSError: The folder cannot be made or written; the message names it and the setting.
     """
-    folder = settings().data_dir.joinpath(*parts)
+    folder = _data_dir().joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
@@ -103,6 +129,51 @@ def data_folder(*parts: str) -> Path:
             f"cannot write to the data folder {folder}: {reason}; set MOVIELENS_DATA_DIR to one you can write"
         )
     return folder
+
+
+def package_version() -> str:
+    """Give the package's version: a checkout's own, installed or not, else that of what is installed."""
+    project = tomllib.loads(_PYPROJECT.read_text(encoding="utf-8")).get("project", {}) if _PYPROJECT.exists() else {}
+    if project.get("name") == _DISTRIBUTION:
+        return project["version"]
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:  # the folder was copied into another project
+        return "not installed"
+
+
+def redact(uri: str) -> str:
+    """Hide the user, password or token in an address, so that it can be printed."""
+    return re.sub(r"://(?!/).*@", "://***@", re.sub(r"([?&]password=)[^&]*", r"\1***", uri))
+
+
+def _data_dir() -> Path:
+    return (ROOT / Path(os.environ.get("MOVIELENS_DATA_DIR") or "data").expanduser()).resolve()
+
+
+def _tracking_uri() -> str:
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if sqlite := re.fullmatch(r"sqlite(?:\+pysqlite)?:///(?!file:|:memory:)([^?]+)(\?.*)?", uri):
+        return _sqlite_uri(ROOT / Path(unquote(sqlite[1])).expanduser()) + (sqlite[2] or "")
+    if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
+        raise ValueError(
+            f"MLFLOW_TRACKING_URI: {redact(uri)!r} would be a folder of files, which MLflow no longer keeps runs in; "
+            "name a database, such as sqlite:///mlflow.db, or a server, http://…"
+        )
+    parts = urlsplit(uri)
+    if not (uri.startswith("http") and parts.password):
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _sqlite_uri(file: Path) -> str:
+    """Name a database by its file, whatever the characters in its path."""
+    path = os.path.normpath(file)
+    quoted = path.replace("%", "%25").replace("?", "%3F")
+    # MLflow would make the quoted folder of a URI that begins with sqlite:///, too.
+    return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
 
 
 def _count(name: str, text: str, *words: str) -> int:

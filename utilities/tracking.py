@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utilities.settings import settings
 from utilities.splits import SPLIT_SEED
-from utilities.store import EXPERIMENT, open_experiment, tracking_client
+from utilities.store import EXPERIMENT, open_experiment, process_tags, tracking_client
 
 _BATCH = 1000  # the most metrics that MLflow takes in one call
 
@@ -121,6 +121,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLog
         EXPERIMENT,
         run_name=f"{run_name}_{datetime.now():%Y-%m-%d_%H-%M-%S}",
         tracking_uri=config.tracking_uri,
+        tags=process_tags(),
         log_model=True,
     )
     logger.log_hyperparams(
