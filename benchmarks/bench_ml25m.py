@@ -86,11 +86,11 @@ def planted_ratings(rng: np.random.Generator, users: np.ndarray, movies: np.ndar
 
 def convert() -> dict:
     """Zip → parquet, the package's way: checksum, unpacking, checks and all."""
-    from utilities import archives, datasets
+    from utilities import datasets
 
     for table in FOLDER.glob("*.parquet"):
         table.unlink()
-    return timed(lambda: archives.parquet_file("ml-25m", "ratings", datasets.check_ratings))
+    return timed(lambda: datasets.scan_ratings("ml-25m"))
 
 
 def convert_plain() -> dict:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 import torch
@@ -13,7 +15,9 @@ from utilities import (
     split_train_test,
 )
 from utilities.bayesian import _bags, _draw_prior, draw_rows
+from utilities.releases import Scale
 
+SCALE = Scale(0.5, 5.0, 0.5)
 N_USERS, N_MOVIES, NOISE = 120, 80, 0.4
 
 
@@ -37,8 +41,8 @@ def planted_ratings_df(size=2):
     )
 
 
-def fit(ratings_df, **options):
-    return BayesianFactorization.fit(ratings_df, N_USERS, torch.ones(N_MOVIES, 1), **({"size": 3} | options))
+def fit(ratings_df, scale=SCALE, **options):
+    return BayesianFactorization.fit(ratings_df, N_USERS, torch.ones(N_MOVIES, 1), scale, **({"size": 3} | options))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def planted():
 def test_a_planted_inner_product_is_recovered(planted):
     train_df, test_df, model = planted
     mse = rating_metrics(test_df["expected"], model.predict(test_df)["prediction"])["mse"]
-    biases_mse = rating_metrics(test_df["expected"], BiasBaseline.fit(train_df, 5).predict(test_df))["mse"]
+    biases_mse = rating_metrics(test_df["expected"], BiasBaseline.fit(train_df, 5, SCALE).predict(test_df))["mse"]
     assert biases_mse > 0.3
     assert mse < 0.05
 
@@ -117,7 +121,8 @@ def test_unseen_users_and_movies_get_wider_intervals_and_predictions_stay_on_the
     pairs_df = pl.DataFrame({"userIdMapped": [0, 1], "movieIdMapped": [0, 1]})
     unseen, seen = model.predict(pairs_df)["std"]
     assert unseen > 1.5 * seen
-    assert model.predict(train_df)["prediction"].is_between(0.5, 5).all()
+    predictions = replace(model, scale=Scale(2, 4, None)).predict(train_df)["prediction"]
+    assert (predictions.min(), predictions.max()) == (2, 4)
 
 
 def test_movies_are_described_by_standardised_years_and_genres():
@@ -160,6 +165,6 @@ def test_on_the_built_in_sample_it_beats_the_biases_by_a_tenth():
     ratings_df, users_df, movie_ids_df = load_torch_data("built-in", 500)
     train_df, val_df, _ = split_train_test(ratings_df)
     movies_df = movie_ids_df.join(load_movies("built-in"), on="movieId", how="left", maintain_order="left")
-    model = BayesianFactorization.fit(train_df, users_df.height, movie_features(movies_df), sweeps=60)
+    model = BayesianFactorization.fit(train_df, users_df.height, movie_features(movies_df), SCALE, sweeps=60)
     mse = rating_metrics(val_df["rating"], model.predict(val_df)["prediction"])["mse"]
-    assert mse < 0.94 * rating_metrics(val_df["rating"], BiasBaseline.fit(train_df, 5).predict(val_df))["mse"]
+    assert mse < 0.94 * rating_metrics(val_df["rating"], BiasBaseline.fit(train_df, 5, SCALE).predict(val_df))["mse"]

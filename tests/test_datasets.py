@@ -1,12 +1,19 @@
 import hashlib
+import io
+import os
 import re
+import stat
 from importlib.resources import files
 
+import numpy as np
 import polars as pl
 import pytest
 
-from utilities import load_movies, load_ratings, save_parquet
+from utilities import load_movies, load_ratings, rating_scale, save_parquet
 from utilities.datasets import RATINGS_SCHEMA, check_ratings
+from utilities.releases import RELEASES, Scale
+
+SCALE = Scale(0.5, 5.0, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +96,7 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones(load):
 
 def test_valid_ratings_come_out_sorted_by_user_time_and_movie(ratings_df):
     before_df = ratings_df.clone()
-    assert check_ratings(ratings_df, "test").rows() == [
+    assert check_ratings(ratings_df, "test", SCALE).rows() == [
         (1, 10, 4.5, 300),
         (1, 30, 5.0, 300),
         (2, 10, 3.0, 200),
@@ -102,35 +109,75 @@ def test_valid_ratings_come_out_sorted_by_user_time_and_movie(ratings_df):
 def test_what_is_no_rating_is_refused_with_user_and_movie(ratings_df, value):
     ratings_df = ratings_df.with_columns(rating=pl.Series([0.5, 5.0, value, 4.5]))
     with pytest.raises(
-        ValueError, match=rf"my file: 1 ratings outside 0\.5 to 5\.0, the first {value} by user 2 for movie 10"
+        ValueError, match=rf"my file: 1 ratings outside 0\.5 to 5\.0 stars, the first {value} by user 2 for movie 10"
     ):
-        check_ratings(ratings_df, "my file")
+        check_ratings(ratings_df, "my file", SCALE)
+
+
+def test_what_is_a_rating_hangs_on_the_scale(ratings_df):
+    with pytest.raises(
+        ValueError, match=r"my file: 1 ratings outside 1 to 5 stars, the first 0\.5 by user 2 for movie 20"
+    ):
+        check_ratings(ratings_df, "my file", Scale(1, 5, 1))
+    with pytest.raises(ValueError, match=r"2 ratings outside 0\.5 to 4 stars, the first 5\.0 by user 1 for movie 30"):
+        check_ratings(ratings_df, "my file", Scale(0.5, 4, None))
+
+
+@pytest.mark.parametrize("value", [1_260_759_144_000, -1])
+def test_times_that_are_no_unix_seconds_are_refused_with_their_column_and_unit(ratings_df, value):
+    ratings_df = ratings_df.with_columns(timestamp=pl.Series([400, 300, value, 300]))
+    expected = f"1 timestamps outside 0 to 100000000000 Unix seconds .not milliseconds., the first {value} by user 2"
+    with pytest.raises(ValueError, match=f"my file: {expected} for movie 10; correct or drop them"):
+        check_ratings(ratings_df, "my file", SCALE)
+
+
+def test_a_dataset_asked_for_by_name_is_loaded_whatever_the_environment_names(all_ratings_df, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-26m")
+    assert load_ratings("built-in").equals(all_ratings_df)
+    assert load_movies("built-in").height == 9_066
+
+
+def test_every_release_has_its_scale(monkeypatch):
+    whole_stars = {name for name in RELEASES if rating_scale(name) == (1.0, 5.0, 1.0)}
+    half_stars = {name for name in RELEASES if rating_scale(name) == (0.5, 5.0, 0.5)}
+    assert whole_stars == {"ml-100k", "ml-1m"}
+    assert half_stars == set(RELEASES) - whole_stars
+    assert rating_scale() == rating_scale("built-in")
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-1m")
+    assert rating_scale() == rating_scale("ml-1m")
+
+
+def test_bins_are_centred_on_the_ratings_that_can_be_given():
+    assert Scale(1, 5, 1).bins == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert SCALE.bins == [0.25 + i / 2 for i in range(11)]
+    assert Scale(0, 1, 0.1).bins == pytest.approx([-0.05 + i / 10 for i in range(12)])
+    assert Scale(-10, 10, None).bins == list(range(-10, 11))
 
 
 @pytest.mark.parametrize("column", RATINGS_SCHEMA.names())
 def test_nulls_are_refused_with_their_column_and_number(ratings_df, column):
     ratings_df = ratings_df.with_columns(pl.when(pl.col("movieId") == 10).then(None).otherwise(column).alias(column))
     with pytest.raises(ValueError, match=f"my file: 2 nulls in column '{column}'"):
-        check_ratings(ratings_df, "my file")
+        check_ratings(ratings_df, "my file", SCALE)
 
 
 def test_missing_and_unknown_columns_are_refused_by_name(ratings_df):
     with pytest.raises(ValueError, match=r"my file: missing columns \['rating'\], unknown columns \['stars'\]"):
-        check_ratings(ratings_df.rename({"rating": "stars"}), "my file")
+        check_ratings(ratings_df.rename({"rating": "stars"}), "my file", SCALE)
     with pytest.raises(ValueError, match=r"missing columns \['timestamp'\], unknown columns \[\]"):
-        check_ratings(ratings_df.drop("timestamp"), "my file")
+        check_ratings(ratings_df.drop("timestamp"), "my file", SCALE)
     with pytest.raises(ValueError, match=r"missing columns \[\], unknown columns \['tag'\]"):
-        check_ratings(ratings_df.with_columns(tag=pl.lit("x")), "my file")
+        check_ratings(ratings_df.with_columns(tag=pl.lit("x")), "my file", SCALE)
 
 
 def test_a_column_of_another_type_is_refused_with_both_types(ratings_df):
     with pytest.raises(ValueError, match="my file: column 'rating' is String, expected Float64"):
-        check_ratings(ratings_df.cast({"rating": pl.String}), "my file")
+        check_ratings(ratings_df.cast({"rating": pl.String}), "my file", SCALE)
 
 
 def test_an_empty_frame_is_refused(ratings_df):
     with pytest.raises(ValueError, match="my file: no ratings in it"):
-        check_ratings(ratings_df.clear(), "my file")
+        check_ratings(ratings_df.clear(), "my file", SCALE)
 
 
 def test_of_duplicates_the_latest_is_kept_and_the_warning_counts_the_others(ratings_df):
@@ -138,12 +185,12 @@ def test_of_duplicates_the_latest_is_kept_and_the_warning_counts_the_others(rati
         {"userId": [1, 1, 2], "movieId": [10, 10, 20], "rating": [1.0, 2.0, 3.0], "timestamp": [100, 200, 399]}
     )
     with pytest.warns(UserWarning, match="my file: 3 earlier ratings of a movie by the same user dropped"):
-        checked_df = check_ratings(pl.concat([ratings_df, earlier_df]), "my file")
-    assert checked_df.equals(check_ratings(ratings_df, "my file"))
+        checked_df = check_ratings(pl.concat([ratings_df, earlier_df]), "my file", SCALE)
+    assert checked_df.equals(check_ratings(ratings_df, "my file", SCALE))
 
 
 def test_three_rows_are_valid_ratings(ratings_df):
-    assert check_ratings(ratings_df.head(3), "test").height == 3
+    assert check_ratings(ratings_df.head(3), "test", SCALE).height == 3
 
 
 def test_a_saved_frame_reads_back_and_replaces_the_older_file(tmp_path, ratings_df):
@@ -153,10 +200,42 @@ def test_a_saved_frame_reads_back_and_replaces_the_older_file(tmp_path, ratings_
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]
 
 
-def test_a_write_that_fails_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, ratings_df):
+@pytest.fixture
+def umask():
+    """Let the group read, and nobody else."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_who_may_read_a_saved_file_is_for_the_umask_to_say_or_for_the_file_it_replaces(tmp_path, ratings_df, umask):
+    path = tmp_path / "ratings.parquet"
+    save_parquet(ratings_df, path)
+    assert stat.filemode(path.stat().st_mode) == "-rw-r-----"
+    path.chmod(0o664)
+    save_parquet(ratings_df, path)
+    assert stat.filemode(path.stat().st_mode) == "-rw-rw-r--"
+
+
+def test_who_reads_a_file_that_is_replaced_reads_the_older_one_to_its_end(tmp_path, ratings_df):
+    path = tmp_path / "ratings.parquet"
+    save_parquet(ratings_df, path)
+    with path.open("rb") as file:
+        save_parquet(ratings_df.head(1), path)
+        assert pl.read_parquet(io.BytesIO(file.read())).equals(ratings_df)
+
+
+def test_a_write_that_breaks_off_half_way_leaves_the_older_file_whole_and_nothing_beside_it(tmp_path, ratings_df):
+    resource = pytest.importorskip("resource", reason="Windows cannot limit the size of files")
     save_parquet(ratings_df, tmp_path / "ratings.parquet")
-    unwritable_df = pl.DataFrame({"x": [object()]}, schema={"x": pl.Object})
-    with pytest.raises(Exception, match=r"(?i)object"):
-        save_parquet(unwritable_df, tmp_path / "ratings.parquet")
+    large_df = pl.DataFrame({"x": np.random.default_rng(0).normal(size=20_000)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*/ratings\.parquet: .*File too large"):
+            save_parquet(large_df, tmp_path / "ratings.parquet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert pl.read_parquet(tmp_path / "ratings.parquet").equals(ratings_df)
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.parquet"]

@@ -1,10 +1,12 @@
 import polars as pl
 import pytest
+import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny import mapped_ratings_df
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from utilities import get_data_loaders, split_train_test
+from utilities import IndexBatchSampler, get_data_loaders, split_train_test
 
 # 100 rows: 70 to train on (batches of 32, 32 and 6), 20 and 10 to evaluate on. Users number the rows.
 RATINGS_DF = mapped_ratings_df(100).with_columns(userIdMapped=pl.col("row").cast(pl.UInt32))
@@ -44,15 +46,100 @@ def test_rows_are_those_of_the_default_loader_each_exactly_once(num_workers):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_training_rows_come_in_a_new_order_each_epoch_and_in_the_same_again_for_the_same_seed(num_workers):
-    def two_epochs(seed):
-        loader = get_data_loaders(RATINGS_DF, batch_size=32, num_workers=num_workers).train
+    def two_epochs(seed, workers):
         torch.manual_seed(seed)
+        loader = get_data_loaders(RATINGS_DF, batch_size=32, num_workers=workers).train
+        torch.rand(3)  # whatever else draws random numbers
         return passed_rows(loader), passed_rows(loader)
 
-    first, second = two_epochs(seed=0)
+    first, second = two_epochs(0, num_workers)
     assert first != second
-    assert two_epochs(seed=0) == (first, second)
-    assert two_epochs(seed=1)[0] != first
+    assert two_epochs(0, 0) == (first, second)
+    assert two_epochs(1, num_workers)[0] != first
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_epoch_has_its_own_order_however_often_the_rows_were_passed_before(num_workers):
+    loader = get_data_loaders(RATINGS_DF, batch_size=32, num_workers=num_workers).train
+    epochs = [passed_rows(loader) for _ in range(3)]
+    for epoch in (2, 0, 1):
+        iterator = iter(loader)  # Lightning makes it first and names the epoch then
+        loader.sampler.set_epoch(epoch)
+        assert passed_rows(iterator) == epochs[epoch]
+    assert passed_rows(loader) == epochs[2]
+
+
+@pytest.mark.parametrize("n_passed", [0, 1, 2, 3])
+def test_a_loop_of_ones_own_goes_on_where_a_kept_state_says(n_passed):
+    loader, other = (get_data_loaders(RATINGS_DF, batch_size=32).train for _ in range(2))
+    two_epochs = passed_rows(loader) + passed_rows(loader)
+    loader.sampler.set_epoch(0)
+    batches = iter(loader)
+    passed = [len(next(batches)[0]) for _ in range(n_passed)]
+    other.load_state_dict(loader.state_dict() if n_passed else {})
+    expected = two_epochs[sum(passed) :][:70] if n_passed == 3 else two_epochs[sum(passed) : 70]
+    assert (passed_rows(other) == expected) == (n_passed > 0)  # without a state the other has a seed of its own
+
+
+class RecordingModel(lightning.LightningModule):
+    """Learns one number a user, and keeps what it was trained on: (epoch, rows of the batch)."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding.from_pretrained(torch.zeros(100, 1), freeze=False)
+        self.batches = []
+
+    def training_step(self, batch, batch_idx):
+        users, _, ratings = batch
+        self.batches.append((self.current_epoch, users.tolist()))
+        return ((self.table(users).squeeze(1) - ratings) ** 2).mean()
+
+    def validation_step(self, batch, batch_idx):
+        """Do nothing; that validation takes place is what matters."""
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=0.05)
+
+
+def recorded_fit(seed=0, ckpt_path=None, callbacks=(), loaders=None, **options):
+    lightning.seed_everything(seed, verbose=False)
+    loaders = loaders or get_data_loaders(RATINGS_DF, batch_size=32)
+    options |= dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    options |= {"enable_checkpointing": bool(callbacks), "accelerator": "cpu", "callbacks": [*callbacks]}
+    model = RecordingModel()
+    lightning.Trainer(**({"max_epochs": 3} | options)).fit(model, loaders.train, loaders.val, ckpt_path=ckpt_path)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice on workers and intervals
+@pytest.mark.parametrize("options", [{}, {"limit_train_batches": 2}, {"val_check_interval": 2}])
+def test_a_fit_resumed_after_any_step_passes_the_batches_left_and_ends_with_the_same_weights(tmp_path, options):
+    every_step = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32)
+    whole = recorded_fit(callbacks=[every_step], loaders=loaders, **options)
+    for step in range(1, len(whole.batches)):
+        for again in (loaders, None):  # in the same process; in another one, which has drawn another seed
+            rest = recorded_fit(9, tmp_path / f"step={step}.ckpt", loaders=again, **options)
+            assert rest.batches == whole.batches[step:]
+            assert torch.equal(rest.table.weight, whole.table.weight)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_overfitting_on_a_few_batches_passes_the_same_ones_in_each_epoch():
+    batches = recorded_fit(overfit_batches=1).batches
+    assert [users for _, users in batches] == [batches[0][1]] * 3
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("options", [{"num_samples": 25}, {"num_samples": 250}, {"replacement": True}, {}])
+def test_a_batch_sampler_keeps_the_order_and_number_of_the_sampler_it_is_given(options, drop_last):
+    def batches_of(kind):
+        rows = RandomSampler(range(100), generator=torch.Generator().manual_seed(5), **options)
+        return kind(rows, 32, drop_last)
+
+    ours, pytorchs = batches_of(IndexBatchSampler), batches_of(BatchSampler)
+    assert len(ours) == len(pytorchs)
+    assert [batch.tolist() for batch in ours] == list(pytorchs)
 
 
 def test_validation_and_test_rows_keep_the_order_of_the_split(loaders):

@@ -40,10 +40,10 @@ def fit(model, logger, max_epochs):
 class FailingModel(BiasModel):
     """Raises at the seventh step, in the middle of the second epoch."""
 
-    def loss(self, batch):
+    def training_step(self, batch, batch_idx):
         if self.global_step == 6:
             raise RuntimeError("out of luck")
-        return super().loss(batch)
+        return super().training_step(batch, batch_idx)
 
 
 @pytest.fixture(scope="module")
@@ -262,10 +262,10 @@ from tiny import BiasModel, mapped_ratings_df
 from utilities import get_data_loaders, make_trainer, mlflow_logger
 
 class InterruptedModel(BiasModel):
-    def loss(self, batch):
+    def training_step(self, batch, batch_idx):
         if self.global_step == 6:
             os.kill(os.getpid(), signal.SIGINT)
-        return super().loss(batch)
+        return super().training_step(batch, batch_idx)
 
 loaders = get_data_loaders(mapped_ratings_df(150), batch_size=32)
 logger = mlflow_logger("interrupted")

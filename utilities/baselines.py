@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from utilities.datasets import MAX_RATING, MIN_RATING
+from utilities.releases import Scale
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,22 @@ class BiasBaseline:
         mean: μ, the mean training rating in stars.
         movie_biases_df: `movieId` and `movie_bias` in stars.
         user_biases_df: `userId` and `user_bias` in stars.
+        scale: What predictions are clipped to.
     """
 
     mean: float
     movie_biases_df: pl.DataFrame
     user_biases_df: pl.DataFrame
+    scale: Scale
 
     @classmethod
-    def fit(cls, train_df: pl.DataFrame, regularization: float) -> "BiasBaseline":
+    def fit(cls, train_df: pl.DataFrame, regularization: float, scale: Scale) -> "BiasBaseline":
         """Compute the biases.
 
         Args:
             train_df: Ratings with columns `userId`, `movieId` and `rating`.
             regularization: λ, in ratings: a movie with λ ratings keeps half of its deviation from the mean.
+            scale: The ratings that can be given.
 
         Returns:
             The fitted baseline.
@@ -53,7 +56,7 @@ class BiasBaseline:
             .agg(user_bias=shrunk(pl.col("rating") - mean - pl.col("movie_bias")))
             .sort("userId")
         )
-        return cls(mean, movie_biases_df, user_biases_df)
+        return cls(mean, movie_biases_df, user_biases_df, scale)
 
     def predict(self, ratings_df: pl.DataFrame) -> pl.Series:
         """Predict ratings; a user or movie never seen in training has a bias of 0.
@@ -62,7 +65,7 @@ class BiasBaseline:
             ratings_df: Rows with columns `userId` and `movieId`.
 
         Returns:
-            One f64 per row, in the order of the rows, in stars, clipped to 0.5 to 5.0.
+            One f64 per row, in the order of the rows, in stars, clipped to the scale.
         """
         biases_df = (
             ratings_df.select("userId", "movieId")
@@ -70,4 +73,4 @@ class BiasBaseline:
             .join(self.user_biases_df, on="userId", how="left", maintain_order="left")
         )
         biases = pl.col("movie_bias").fill_null(0) + pl.col("user_bias").fill_null(0)
-        return biases_df.select(prediction=(self.mean + biases).clip(MIN_RATING, MAX_RATING)).to_series()
+        return biases_df.select(prediction=(self.mean + biases).clip(self.scale.lowest, self.scale.highest)).to_series()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Gamma
 from torch.nn import functional as F
 
-from utilities.datasets import MAX_RATING, MIN_RATING
+from utilities.releases import Scale
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,27 @@ class BayesianFactorization:
         users: Rows (p_u, b_u) of each draw, f32 `[n_draws, n_users, size + 1]`.
         movies: Rows (q_i, b_i) of each draw, f32 `[n_draws, n_movies, size + 1]`.
         noise: σ_u², averaged over the draws, in stars², f32 `[n_users]`.
+        scale: What predictions are clipped to.
     """
 
     mean: float
     users: Tensor
     movies: Tensor
     noise: Tensor
+    scale: Scale
 
     @classmethod
     def fit(
-        cls, train_df: pl.DataFrame, n_users: int, features: Tensor, *, size: int = 8, sweeps=100, burn_in=20, seed=0
+        cls,
+        train_df: pl.DataFrame,
+        n_users: int,
+        features: Tensor,
+        scale: Scale,
+        *,
+        size: int = 8,
+        sweeps: int = 100,
+        burn_in: int = 20,
+        seed: int = 0,
     ) -> "BayesianFactorization":
         """Draw from the posterior; nothing is tuned, so there is no validation set.
 
@@ -43,6 +54,7 @@ class BayesianFactorization:
             train_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
             n_users: How many users the mapping has.
             features: Of each movie, f32 `[n_movies, d]`: what `movie_features` gives, or a column of ones for none.
+            scale: The ratings that can be given.
             size: Length of p_u and q_i.
             sweeps: How often everything is drawn.
             burn_in: First draws to throw away, made before the sampler has found its way.
@@ -60,7 +72,7 @@ class BayesianFactorization:
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(*_sample(train_df, n_users, features, size, sweeps, burn_in))
+            return cls(*_sample(train_df, n_users, features, size, sweeps, burn_in), scale)
 
     def predict(self, ratings_df: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings, averaged over the draws.
@@ -69,7 +81,7 @@ class BayesianFactorization:
             ratings_df: Rows with columns `userIdMapped` and `movieIdMapped`.
 
         Returns:
-            One row per row, in order: `prediction` f32 in stars, clipped to 0.5 to 5.0, and `std` f32, the standard
+            One row per row, in order: `prediction` f32 in stars, clipped to the scale, and `std` f32, the standard
             deviation of a rating around it, doubt about the parameters and noise together.
         """
         user_ids, movie_ids = _mapped_ids(ratings_df)
@@ -79,7 +91,7 @@ class BayesianFactorization:
             total, squares = total + deviations, squares + deviations**2
         mean = total / len(self.users)
         variance = (squares / len(self.users) - mean**2).clamp_min(0) + self.noise[user_ids]
-        predictions = (self.mean + mean).clamp(MIN_RATING, MAX_RATING)
+        predictions = (self.mean + mean).clamp(self.scale.lowest, self.scale.highest)
         return pl.DataFrame({"prediction": predictions.float().numpy(), "std": variance.sqrt().float().numpy()})
 
 

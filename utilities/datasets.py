@@ -1,18 +1,22 @@
 """Ratings and movies of a release, checked before use."""
 
+import shutil
 import warnings
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
-from utilities.archives import RATINGS_SCHEMA, parquet_file
+from utilities.archives import parquet_file
+from utilities.releases import RELEASES, Scale
 from utilities.settings import settings
+from utilities.tables import RATINGS_SCHEMA
 
 MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
-MIN_RATING, MAX_RATING = 0.5, 5.0
+MAX_TIMESTAMP = 10**11  # in seconds it is the year 5138; in milliseconds 1973, before anybody rated
 
 
 def load_ratings(dataset: str | None = None) -> pl.DataFrame:
@@ -24,8 +28,8 @@ def load_ratings(dataset: str | None = None) -> pl.DataFrame:
         dataset: Name of the release; `MOVIELENS_DATASET` unless given.
 
     Returns:
-        One row per rating, sorted by user, time and movie: `userId` i64, `movieId` i64, `rating` f64 (0.5 to 5.0 stars),
-        `timestamp` i64 (Unix seconds, UTC).
+        One row per rating, sorted by user, time and movie: `userId` i64, `movieId` i64, `rating` f64 (stars, on
+        `rating_scale`), `timestamp` i64 (Unix seconds, UTC).
 
     Raises:
         ValueError: The dataset is unknown, or its file does not hold valid ratings.
@@ -49,8 +53,10 @@ def scan_ratings(dataset: str | None = None) -> pl.LazyFrame:
     """
     ratings, source = _scan(dataset, "ratings")
     if settings(dataset).dataset == "built-in":
-        ratings = check_ratings(ratings.collect(), source).lazy()  # an archive's were checked when it was converted
-    sample = settings().sample
+        ratings = check_ratings(
+            ratings.collect(), source, rating_scale("built-in")
+        ).lazy()  # an archive's were checked when it was converted
+    sample = settings(dataset).sample
     return ratings if sample is None else sample_users(ratings.collect(), sample).lazy()
 
 
@@ -75,27 +81,45 @@ def load_movies(dataset: str | None = None) -> pl.DataFrame:
     return _check_schema(movies_df.with_columns(genres=genres), MOVIES_SCHEMA, source).sort("movieId")
 
 
+def rating_scale(dataset: str | None = None) -> Scale:
+    """Say which ratings a MovieLens release can hold.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        `lowest`, `highest` and `step` in stars, and `bins`, the edges of a histogram's bins.
+
+    Raises:
+        ValueError: The dataset is unknown.
+    """
+    return RELEASES[settings(dataset).dataset].scale
+
+
 def save_parquet(df: pl.DataFrame, path: Path) -> None:
     """Write a frame so that the file is either whole or not there.
 
     Args:
         df: What to write.
-        path: Where to; the folder must exist. An older file is replaced.
+        path: Where to; the folder must exist. An older file is replaced, and who may
+            read it stays as it was.
 
     Raises:
         OSError: The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        df.write_parquet(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial_file = Path(folder) / path.name
+        try:
+            df.write_parquet(partial_file)
+        except pl.exceptions.ComputeError as error:  # what polars makes of a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
+        if path.exists():
+            shutil.copymode(path, partial_file)
+        partial_file.replace(path)
 
 
-def check_ratings(ratings_df: pl.DataFrame, source: str) -> pl.DataFrame:
+def check_ratings(ratings_df: pl.DataFrame, source: str, scale: Scale) -> pl.DataFrame:
     """Refuse what are not ratings, and put the rest in order.
 
     Of several ratings of one movie by one user the latest is kept, with a warning that says how many were dropped.
@@ -103,6 +127,7 @@ def check_ratings(ratings_df: pl.DataFrame, source: str) -> pl.DataFrame:
     Args:
         ratings_df: The columns of `load_ratings`, in any order of rows.
         source: Where the frame comes from, for the messages.
+        scale: The ratings that can be given; only its ends are checked.
 
     Returns:
         The ratings sorted by user, time and movie.
@@ -116,13 +141,15 @@ def check_ratings(ratings_df: pl.DataFrame, source: str) -> pl.DataFrame:
     for column, n_nulls in ratings_df.null_count().row(0, named=True).items():
         if n_nulls:
             raise ValueError(f"{source}: {n_nulls} nulls in column {column!r}; every rating needs all four values")
-    wrong = ratings_df.filter(~pl.col("rating").is_between(MIN_RATING, MAX_RATING) | pl.col("rating").is_nan())
-    if not wrong.is_empty():
-        user, movie, rating, _ = wrong.row(0)
-        raise ValueError(
-            f"{source}: {wrong.height} ratings outside {MIN_RATING} to {MAX_RATING}, "
-            f"the first {rating} by user {user} for movie {movie}; correct or drop them"
-        )
+    allowed = {"rating": (*scale[:2], "stars"), "timestamp": (0, MAX_TIMESTAMP, "Unix seconds (not milliseconds)")}
+    for column, (lowest, highest, unit) in allowed.items():
+        wrong = ratings_df.filter(~pl.col(column).is_between(lowest, highest))
+        if not wrong.is_empty():
+            first = wrong.row(0, named=True)
+            raise ValueError(
+                f"{source}: {wrong.height} {column}s outside {lowest} to {highest} {unit}, the first {first[column]} "
+                f"by user {first['userId']} for movie {first['movieId']}; correct or drop them"
+            )
     ratings_df = ratings_df.sort("userId", "timestamp", "movieId")
     n_dropped = ratings_df.height - ratings_df.group_by("userId").agg(pl.col("movieId").n_unique())["movieId"].sum()
     if not n_dropped:
@@ -156,7 +183,8 @@ def _scan(dataset: str | None, table: str) -> tuple[pl.LazyFrame, str]:
     if dataset == "built-in":
         path, remedy = Path(str(files("utilities") / "sample" / f"{table}.parquet")), "install the package again"
     else:
-        path, remedy = parquet_file(dataset, table, check_ratings), "delete it and load again"
+        check = partial(check_ratings, scale=rating_scale(dataset))
+        path, remedy = parquet_file(dataset, table, check), "delete it and load again"
     try:
         pl.read_parquet_schema(path)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 import polars as pl
@@ -36,24 +37,95 @@ class RatingsDataset(Dataset):
         return tuple(column.index_select(0, indices) for column in (self.user_ids, self.movie_ids, self.ratings))
 
 
+class EpochSampler(RandomSampler):
+    """A `RandomSampler` whose order depends on a seed and the number of the epoch alone.
+
+    Whatever else drew random numbers, and however often the rows were passed before: an epoch that is resumed has its own
+    order again. The seed is drawn from torch's global generator, once. Lightning calls `set_epoch`, as it does for a
+    `DistributedSampler`; in a loop of one's own each pass is the next epoch.
+
+    Attributes:
+        seed: Fixes all the orders.
+        epoch: Number of the next pass, from 0.
+    """
+
+    def __init__(self, data_source: Dataset):
+        """Draw the seed."""
+        super().__init__(data_source)
+        self.seed, self.epoch = int(torch.empty((), dtype=torch.int64).random_()), 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass is."""
+        self.epoch = epoch
+
+    def order(self) -> torch.Tensor:
+        """Give the rows of this epoch in order (i64, shape `[N]`), and go on to the next."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        self.epoch += 1
+        return torch.randperm(len(self), generator=generator)
+
+    def __iter__(self):
+        """Yield the rows of this epoch one by one."""
+        yield from self.order().tolist()
+
+
 class IndexBatchSampler(BatchSampler):
     """A `BatchSampler` whose batches are tensors of indices, not lists of ints.
 
-    The order of the rows is the sampler's, so that a distributed sampler can take its place. The two that PyTorch uses
-    by itself are asked for the whole order at once; any other is walked through index by index.
+    The order of the rows is the sampler's, so that a distributed sampler can take its place. The two of `get_data_loaders`
+    are asked for the whole order at once; any other is walked through index by index.
     """
 
     def __iter__(self):
         """Yield the indices of each batch (i64), the last one short unless `drop_last`."""
-        batches = self._order().split(self.batch_size)
-        yield from batches if not self.drop_last else batches[: len(self)]
+        yield from self._order().split(self.batch_size)[: len(self)]
 
     def _order(self) -> torch.Tensor:
+        if isinstance(self.sampler, EpochSampler):
+            return self.sampler.order()
         if type(self.sampler) is SequentialSampler:
             return torch.arange(len(self.sampler))
-        if type(self.sampler) is RandomSampler and not self.sampler.replacement:
-            return torch.randperm(self.sampler.num_samples, generator=self.sampler.generator)
         return torch.tensor(list(self.sampler), dtype=torch.int64)
+
+
+class RatingsLoader(DataLoader):
+    """A `DataLoader` over an `IndexBatchSampler` that a checkpoint can be resumed with, in the middle of an epoch too.
+
+    A pass starts when its first batch is asked for: Lightning makes the iterator before it names the epoch.
+    """
+
+    _state = _resumed = None  # as in a checkpoint: of the latest pass, of the one to go on with
+
+    @property
+    def sampler(self):
+        """The sampler in use; where there is a batch sampler, PyTorch's own attribute is a stand-in."""
+        return self.batch_sampler.sampler
+
+    @sampler.setter
+    def sampler(self, stand_in):
+        pass
+
+    def __iter__(self):
+        """Yield the batches; after a resumption, those left of the epoch."""
+        state = {name: getattr(self.sampler, name, None) for name in ("seed", "epoch")} | {"n_batches": 0}
+        resumed, self._resumed = self._resumed, None
+        if resumed and resumed["epoch"] == state["epoch"] is not None:
+            state["n_batches"] = resumed["n_batches"]
+        self._state = state
+        for batch in islice(super().__iter__(), state["n_batches"], None):
+            state["n_batches"] += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int | None]:
+        """Give what a checkpoint keeps: the seed, the epoch, and how many of its batches were passed."""
+        return dict(self._state or {})
+
+    def load_state_dict(self, state: dict[str, int | None]) -> None:
+        """Take up what a checkpoint kept: the next pass is the rest of that epoch, or the next one if nothing is left."""
+        self._state = self._resumed = dict(state)
+        if state and hasattr(self.sampler, "set_epoch"):
+            self.sampler.seed = state["seed"]
+            self.sampler.set_epoch(state["epoch"] + (state["n_batches"] == len(self)))
 
 
 class DataLoaders(NamedTuple):
@@ -75,8 +147,8 @@ def get_data_loaders(
     """Split ratings and wrap each part in a `DataLoader`.
 
     A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32 (stars). Training rows come in
-    a new order each epoch, drawn from torch's global generator: seed it, and the orders repeat. Validation and test rows
-    keep theirs. The last, shorter batch is kept.
+    a new order each epoch, which depends on the epoch's number and a seed alone; the seed is drawn here, from torch's global
+    generator: seed that, and the orders repeat. Validation and test rows keep theirs. The last, shorter batch is kept.
 
     Args:
         ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
@@ -106,7 +178,7 @@ def get_data_loaders(
         RatingsDataset(test_df),
     )
     return DataLoaders(
-        _loader(RandomSampler(train), batch_size, num_workers),
+        _loader(EpochSampler(train), batch_size, num_workers),
         _loader(SequentialSampler(val), batch_size, num_workers),
         _loader(SequentialSampler(test), batch_size, num_workers),
     )
@@ -120,8 +192,8 @@ def _columns(ratings_df: pl.DataFrame) -> pl.DataFrame:
     return ratings_df.select("userIdMapped", "movieIdMapped", "rating")
 
 
-def _loader(sampler: RandomSampler | SequentialSampler, batch_size: int, num_workers: int) -> DataLoader:
-    return DataLoader(
+def _loader(sampler: EpochSampler | SequentialSampler, batch_size: int, num_workers: int) -> RatingsLoader:
+    return RatingsLoader(
         sampler.data_source,
         batch_sampler=IndexBatchSampler(sampler, batch_size, drop_last=False),
         collate_fn=_as_is,

@@ -25,7 +25,7 @@ def rating_metrics(ratings: Sequence[float], predictions: Sequence[float]) -> di
         )
     errors = predictions - ratings
     mse = float(np.mean(errors**2))
-    return {"mse": mse, "rmse": mse**0.5, "mae": float(np.mean(np.abs(errors)))}
+    return {"mse": mse, "rmse": float(np.sqrt(mse)), "mae": float(np.mean(np.abs(errors)))}
 
 
 def bootstrap_interval(

@@ -1,6 +1,36 @@
 """The releases of MovieLens that the series knows, and what differs between them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+N_BINS = 20
+
+
+class Scale(NamedTuple):
+    """The ratings that can be given.
+
+    A tuple, so that a checkpoint can hold it among a model's hyper-parameters.
+
+    Attributes:
+        lowest: The lowest, in stars.
+        highest: The highest, in stars.
+        step: Between one rating and the next, in stars; None where any value between can be given.
+    """
+
+    lowest: float
+    highest: float
+    step: float | None
+
+    @property
+    def bins(self) -> list[float]:
+        """The edges of a histogram's bins: one bin a step, around it; 20 equal ones where there are no steps."""
+        width, margin = (self.step, self.step / 2) if self.step else ((self.highest - self.lowest) / N_BINS, 0)
+        n_bins = round((self.highest - self.lowest + 2 * margin) / width)
+        return [self.lowest - margin + i * width for i in range(n_bins + 1)]
+
+
+HALF_STARS = Scale(lowest=0.5, highest=5.0, step=0.5)
+WHOLE_STARS = Scale(lowest=1.0, highest=5.0, step=1.0)
 
 
 @dataclass(frozen=True)
@@ -37,15 +67,15 @@ class Release:
         batch_size: Ratings per training step unless told otherwise: small data needs small batches, or an epoch has
             too few steps to learn in.
         layout: How the tables lie in the archive; None for the sample that comes with the package.
-        folder: Folder in the archive.
         checksum: Algorithm and hexadecimal digest of the archive, `sha256:…`; None where it changes with time.
+        scale: The ratings that can be given.
     """
 
     top_movies: int
     batch_size: int
     layout: Layout | None = None
-    folder: str = ""
     checksum: str | None = None
+    scale: Scale = HALF_STARS
 
 
 SMALL = {"top_movies": 500, "batch_size": 1024}
@@ -53,32 +83,30 @@ LARGE = {"top_movies": 50, "batch_size": 4096}
 
 RELEASES = {
     "built-in": Release(**SMALL),
-    "ml-latest-small": Release(**SMALL, layout=CSV, folder="ml-latest-small"),
-    "ml-latest": Release(**LARGE, layout=CSV, folder="ml-latest"),
+    "ml-latest-small": Release(**SMALL, layout=CSV),
+    "ml-latest": Release(**LARGE, layout=CSV),
     "ml-100k": Release(
         **SMALL,
         layout=TAB,
-        folder="ml-100k",
         checksum="sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+        scale=WHOLE_STARS,
     ),
     "ml-1m": Release(
         **SMALL,
         layout=DAT_LATIN_1,
-        folder="ml-1m",
         checksum="sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        scale=WHOLE_STARS,
     ),
-    "ml-10m": Release(**LARGE, layout=DAT, folder="ml-10M100K", checksum="md5:ce571fd55effeba0271552578f2648bd"),
+    "ml-10m": Release(**LARGE, layout=DAT, checksum="md5:ce571fd55effeba0271552578f2648bd"),
     "ml-20m": Release(
         **LARGE,
         layout=CSV,
-        folder="ml-20m",
         checksum="sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
     ),
     "ml-25m": Release(
         **LARGE,
         layout=CSV,
-        folder="ml-25m",
         checksum="sha256:8b21cfb7eb1706b4ec0aac894368d90acf26ebdfb6aced3ebd4ad5bd1eb9c6aa",
     ),
-    "ml-32m": Release(**LARGE, layout=CSV, folder="ml-32m", checksum="md5:d472be332d4daa821edc399621853b57"),
+    "ml-32m": Release(**LARGE, layout=CSV, checksum="md5:d472be332d4daa821edc399621853b57"),
 }

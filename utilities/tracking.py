@@ -1,14 +1,11 @@
 """Runs and their metrics: into MLflow without slowing the fit, and back as frames."""
 
 import logging
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import polars as pl
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
@@ -18,8 +15,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utilities.settings import settings
 from utilities.splits import SPLIT_SEED
+from utilities.store import EXPERIMENT, open_experiment, tracking_client
 
-EXPERIMENT = "movie_lens_rating_prediction"
 _BATCH = 1000  # the most metrics that MLflow takes in one call
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -119,9 +116,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLog
     if rank_zero_only.rank > 0:
         return DummyLogger()
     config = settings()
-    client = tracking_client()
-    if client.get_experiment_by_name(EXPERIMENT) is None:
-        client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(config.tracking_uri))
+    open_experiment()
     logger = BatchedMLFlowLogger(
         EXPERIMENT,
         run_name=f"{run_name}_{datetime.now():%Y-%m-%d_%H-%M-%S}",
@@ -269,40 +264,3 @@ def _describe(source: str | DictLogger) -> str:
 
 def _named(df: pl.DataFrame, name: str | None) -> pl.DataFrame:
     return df if name is None else df.with_columns(name=pl.lit(name))
-
-
-def tracking_client() -> MlflowClient:
-    """Connect to the tracking store, failing at once and by name where MLflow would try for minutes.
-
-    Returns:
-        MLflow's client for `MLFLOW_TRACKING_URI`.
-
-    Raises:
-        ConnectionError: The tracking server cannot be reached.
-        OSError: The store's file cannot be written.
-    """
-    uri = settings().tracking_uri
-    try:
-        if uri.startswith("http"):
-            requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
-    except requests.RequestException as error:
-        raise ConnectionError(
-            f"no MLflow tracking server answers at {uri}: start it, or unset MLFLOW_TRACKING_URI to use a local file"
-        ) from error
-    if (file := _sqlite_file(uri)) and not file.parent.is_dir():
-        raise FileNotFoundError(f"the folder {file.parent} of MLFLOW_TRACKING_URI={uri} does not exist; make it first")
-    if file and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
-        raise PermissionError(
-            f"cannot write to {file}, the store of MLFLOW_TRACKING_URI={uri}; name a file you can write"
-        )
-    return MlflowClient(tracking_uri=uri)
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def _artifact_location(uri: str) -> str | None:
-    """Put artifacts beside a local store; a server has its own place for them."""
-    file = _sqlite_file(uri)
-    return (file.resolve().parent / "mlartifacts").as_uri() if file else None

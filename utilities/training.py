@@ -1,132 +1,111 @@
-"""What every model of the series shares: the training loop around a `forward`."""
+"""What every model of the series shares: how a batch is judged, and the training around a `forward`."""
 
 import logging
+import shutil
+import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 import polars as pl
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchmetrics import MeanSquaredError
 from tqdm import tqdm
 
 from utilities.loaders import get_data_loaders
+from utilities.releases import Scale
 from utilities.splits import split_train_test
 
-STEPS_A_CALL = 100  # between two turns of Lightning: its hooks, the progress bar
+torch.serialization.add_safe_globals([Scale])  # a checkpoint may hold one among its hyper-parameters
 
 
 class RatingModel(lightning.LightningModule):
     """A model of ratings without its architecture: subclasses add layers and `forward(user_ids, movie_ids)`.
 
-    `forward` takes two i64 tensors of shape `[B]` and returns predictions in stars, f32 of shape `[B]`. The loss is the
-    mean squared error plus `penalty`. Logged are `train_loss_step` for every batch, and `train_loss`, `val_loss` and
-    `test_loss`, the mean squared errors over all rows of an epoch, without the penalty.
+    `forward` takes two i64 tensors of shape `[B]` and returns predictions in stars, f32 of shape `[B]`. Training minimises
+    the mean squared error plus `penalty`. Logged are `train_loss_step`, and `train_loss`, `val_loss` and `test_loss`, the
+    mean squared errors over all rows of an epoch, without the penalty. Everything else is as in any `LightningModule`.
     """
 
     def __init__(self, learning_rate: float = 5e-3):
         """Set Adam's step size."""
         super().__init__()
         self.learning_rate = learning_rate
-        self.automatic_optimization = False
-        self._reset()
+        self._train_mse = MeanSquaredError()
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
         """Return what is added to the loss of a training batch, a scalar in stars²; 0 unless overridden."""
         return 0.0
 
-    def loss(self, batch) -> Tensor:
-        """Return the loss of a training batch, a scalar in stars²."""
-        user_ids, movie_ids, _ = batch
-        mse = self._mse(batch, "train")
-        self._log({"train_loss_step": mse.detach()})
+    def mse(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return the mean squared error of a batch, a scalar in stars².
+
+        Raises:
+            IndexError: A user or movie is not in the model's tables.
+            ValueError: The predictions are not of shape `[B]`.
+        """
+        user_ids, movie_ids, ratings = batch
+        return F.mse_loss(_call(self, user_ids, movie_ids), ratings)
+
+    def training_step(self, batch, batch_idx):
+        """Return the loss of a batch, and take note of its error."""
+        user_ids, movie_ids, ratings = batch
+        predictions = _call(self, user_ids, movie_ids)
+        mse = F.mse_loss(predictions, ratings)
+        self._train_mse.update(predictions.detach(), ratings)
+        self._log_step(mse, batch_idx)
         return mse + self.penalty(user_ids, movie_ids)
-
-    def training_step(self, dataloader_iter):
-        """Train on the next `STEPS_A_CALL` batches: each call costs time in Lightning, whatever it trains on."""
-        optimizer = self.optimizers()
-        for batch, _, _ in islice(dataloader_iter, STEPS_A_CALL):
-            loss = self.loss([column.to(self.device) for column in batch])
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            optimizer.step()
-
-    def validation_step(self, batch, batch_idx):
-        """Take note of the error of a batch."""
-        self._mse(batch, "val")
-
-    def test_step(self, batch, batch_idx):
-        """Take note of the error of a batch."""
-        self._mse(batch, "test")
-
-    def on_fit_start(self):
-        """Add to the run's parameters what only the fit knows."""
-        loader = self.trainer.fit_loop._data_source.instance
-        parameters = {
-            "batch_size": loader.batch_sampler.batch_size,
-            "n_train_ratings": len(loader.dataset),
-            "n_parameters": sum(p.numel() for p in self.parameters()),
-            "max_epochs": self.trainer.max_epochs,
-        }
-        for logger in self.loggers:
-            logger.log_hyperparams(parameters)
 
     def on_train_epoch_start(self):
         """Forget an epoch that was interrupted."""
-        self._reset()
+        self._train_mse.reset()
 
     def on_train_epoch_end(self):
-        """Log `train_loss`."""
-        self._log_epoch("train")
+        """Log the mean over the epoch's rows."""
+        if self._train_mse.update_called:
+            self.log("train_loss", self._train_mse)
 
-    def on_validation_epoch_end(self):
-        """Log `val_loss`."""
-        self._log_epoch("val")
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        """Log the mean over the rows; `val_loss` is the first loader's where there are several."""
+        self._log_epoch("val_loss", batch, dataloader_idx)
 
-    def on_test_epoch_end(self):
-        """Log `test_loss`."""
-        self.log("test_loss", self._mean("test"))
+    def test_step(self, batch, batch_idx, dataloader_idx=0):
+        """Log the mean over the rows; `test_loss` is the first loader's where there are several."""
+        self._log_epoch("test_loss", batch, dataloader_idx)
+
+    def predict_step(self, batch, batch_idx, dataloader_idx=0):
+        """Return predictions in stars, f32 of shape `[B]`."""
+        return _call(self, batch[0], batch[1])
 
     def configure_optimizers(self):
         """Use Adam, fused: one kernel a step, faster on CPUs too."""
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
 
-    def _mse(self, batch, stage: str) -> Tensor:
-        user_ids, movie_ids, ratings = batch
-        predictions = _call(self, user_ids, movie_ids)
-        mse = F.mse_loss(predictions, ratings)
-        self._squares[stage] = self._squares[stage] + mse.detach().double() * len(ratings)
-        self._rows[stage] += len(ratings)
-        return mse
+    def _log_epoch(self, name: str, batch, dataloader_idx: int) -> None:
+        """Add to the epoch's mean, in which batches weigh by their size, and processes by theirs."""
+        options = {"batch_size": len(batch[-1]), "sync_dist": True, "add_dataloader_idx": dataloader_idx > 0}
+        self.log(name, self.mse(batch), **options)
 
-    def _log_epoch(self, stage: str) -> None:
-        """Give the epoch's mean to the callbacks and, with the step it belongs to, to the loggers."""
-        name, mse = f"{stage}_loss", self._mean(stage)
-        self.log(name, mse, logger=False, batch_size=1)
-        self._log({name: mse, "epoch": self.current_epoch})
-
-    def _mean(self, stage: str) -> Tensor:
-        """Average over the rows seen: batches weigh by their size, and processes by theirs."""
-        totals = torch.stack([self._squares[stage], self._squares[stage].new_tensor(self._rows[stage])])
-        squares, n_rows = self.all_gather(totals).reshape(-1, 2).sum(0)
-        self._squares[stage], self._rows[stage] = 0.0, 0
-        return squares / n_rows
-
-    def _log(self, metrics: dict[str, float | Tensor]) -> None:
-        """Write to the loggers; `self.log` takes as long as a step, and counts calls instead of steps."""
-        for logger in self.loggers:
-            logger.log_metrics(metrics, step=self.global_step)
-
-    def _reset(self) -> None:
-        """Start to add up squared errors and rows anew."""
-        self._squares = {"train": 0.0, "val": 0.0, "test": 0.0}
-        self._rows = {"train": 0, "val": 0, "test": 0}
+    def _log_step(self, mse: Tensor, batch_idx: int) -> None:
+        """Give loggers the error of a step, as often as the trainer says: `self.log` takes half as long as a whole step."""
+        if not self.loggers or not self.trainer.log_every_n_steps:
+            return
+        is_step = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
+        if is_step and (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            for logger in self.loggers:
+                logger.log_metrics({"train_loss_step": mse.item()}, step=self.global_step)
 
 
 def _call(model: lightning.LightningModule, user_ids: Tensor, movie_ids: Tensor) -> Tensor:
@@ -174,25 +153,39 @@ def predict(model: lightning.LightningModule, ratings_df: pl.DataFrame, batch_si
 
 
 class EarlyStoppingWithMinEpochs(EarlyStopping):
-    """Early stopping with a grace period: the first `min_epochs` epochs are not looked at.
+    """Early stopping with a grace period: in the first `min_epochs` epochs only a loss that is no number stops training.
 
     `Trainer(min_epochs=…)` is not the same: there the patience runs from the first epoch, and its verdict is only put off.
     """
 
     def __init__(self, min_epochs: int = 6, monitor: str = "val_loss", patience: int = 3):
-        """Stop after `patience` epochs without a better `monitor`, counted once `min_epochs` have passed."""
+        """Stop after `patience` validations without a better `monitor`, counted once `min_epochs` epochs have passed."""
         super().__init__(monitor=monitor, patience=patience)
-        self.min_epochs = min_epochs
+        self.min_epochs, self._has_validated = min_epochs, False
+
+    def on_validation_end(self, trainer, pl_module):
+        """Begin to judge: where nothing is validated, every epoch is trained."""
+        self._has_validated |= not trainer.sanity_checking
+        super().on_validation_end(trainer, pl_module)
 
     def _should_skip_check(self, trainer) -> bool:
-        return trainer.current_epoch < self.min_epochs or super()._should_skip_check(trainer)
+        return not self._has_validated or super()._should_skip_check(trainer)
+
+    def _run_early_stopping_check(self, trainer) -> None:
+        loss = trainer.callback_metrics.get(self.monitor)
+        if trainer.current_epoch < self.min_epochs and loss is not None and torch.isfinite(loss):
+            return
+        super()._run_early_stopping_check(trainer)
+        if self.stopping_reason == EarlyStoppingReason.NON_FINITE_METRIC:
+            rank_zero_warn(f"training stopped in epoch {trainer.current_epoch + 1}: {self.monitor} is {loss}")
 
 
 class BestCheckpoint(ModelCheckpoint):
     """Keep the epoch with the lowest `val_loss`, and put its weights back into the model when the fit ends.
 
     The file is `best_model_path`, in a folder that lasts as long as the trainer; a run's logger keeps a copy. In a folder
-    that is given, the state after each epoch is kept too, as `last.ckpt`, to resume from.
+    that is given, the state after each epoch is kept too, as `last.ckpt`, to resume from. Where nothing was validated, the
+    model keeps its last weights.
     """
 
     def __init__(self, folder: Path | None = None):
@@ -208,28 +201,76 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer, pl_module):
         """Save the best and, once it is known, the last."""
         super().on_train_epoch_end(trainer, pl_module)
-        if self._keep_last:
+        if self._keep_last and not trainer.fast_dev_run:
             trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
 
-    def on_fit_end(self, trainer, pl_module):
+    def on_train_end(self, trainer, pl_module):
         """Load the best weights; in every process, from the one that wrote them."""
-        best = torch.load(self.best_model_path, weights_only=True) if trainer.is_global_zero else None
-        pl_module.load_state_dict(trainer.strategy.broadcast(best)["state_dict"])
+        super().on_train_end(trainer, pl_module)
+        best = self._best() if trainer.is_global_zero else None
+        if best := trainer.strategy.broadcast(best):
+            pl_module.load_state_dict(best)
+
+    def on_exception(self, trainer, pl_module, exception):
+        """Load the best weights after an interruption, too, and have it say so."""
+        super().on_exception(trainer, pl_module, exception)
+        if not isinstance(exception, KeyboardInterrupt) or trainer.state.fn != TrainerFn.FITTING:
+            return
+        kept = "the last weights stay: no epoch was finished"
+        if trainer.world_size == 1 and (best := self._best()):
+            pl_module.load_state_dict(best)
+            kept = f"the model has the best weights so far, val_loss {self.best_model_score:.3f}"
+        exception.args = (f"training interrupted in epoch {trainer.current_epoch + 1}; {kept}",)
+
+    def _best(self) -> dict | None:
+        """Read the best weights, if any epoch was validated."""
+        path = self.best_model_path
+        return torch.load(path, weights_only=True, map_location="cpu")["state_dict"] if path else None
+
+    def load_state_dict(self, state_dict):
+        """Take the best checkpoint along into this folder, or find it here when both were moved."""
+        own, old = Path(self.dirpath, "best.ckpt"), Path(state_dict["best_model_path"])
+        if not own.is_file() and old.is_file():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(old, own)
+        if state_dict["best_model_path"] and not own.is_file():
+            warnings.warn(
+                f"{old.name} is neither in {own.parent} nor in {old.parent}: best is what comes", stacklevel=2
+            )
+            return
+        score, path = state_dict["best_model_score"], str(own) if state_dict["best_model_path"] else ""
+        moved = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
+        super().load_state_dict(state_dict | moved | {"best_k_models": {path: score} if path else {}})
 
 
-class FitProgressBar(Callback):
+class FitProgressBar(ProgressBar):
     """One bar for the whole fit, counting steps, with the last losses beside it."""
+
+    def __init__(self):
+        """Show the bar."""
+        super().__init__()
+        self._disable, self._bar = False, None
+
+    def disable(self):
+        """Draw nothing: another process does."""
+        self._disable = True
+
+    def enable(self):
+        """Draw again."""
+        self._disable = False
 
     def on_train_start(self, trainer, pl_module):
         """Draw the bar."""
+        total = trainer.estimated_stepping_batches
         self._bar = tqdm(
             desc=type(pl_module).__name__,
-            total=trainer.max_epochs * trainer.num_training_batches,
+            total=total if total != float("inf") else None,
+            initial=trainer.global_step,
             file=sys.stdout,
             unit="step",
             ncols=100,
             mininterval=0.2,
-            disable=not trainer.is_global_zero,
+            disable=self._disable,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}{postfix}]",
         )
 
@@ -248,8 +289,72 @@ class FitProgressBar(Callback):
 
     def on_exception(self, trainer, pl_module, exception):
         """Leave the bar where the fit broke off."""
-        if hasattr(self, "_bar"):
+        if self._bar:
             self._bar.close()
+
+
+class RunRecord(Callback):
+    """Tell the loggers what is trained: the rows, as their loader knows them, the model's size and the trainer's options."""
+
+    def __init__(self, **options):
+        """Take the options to be logged; what is neither a number nor a text as a text."""
+        self._options = {k: v if isinstance(v, str | int | float) else str(v) for k, v in options.items()}
+
+    def on_train_start(self, trainer, pl_module):
+        """Log the parameters of the run."""
+        parameters = {"n_parameters": sum(p.numel() for p in pl_module.parameters())}
+        loader = trainer.train_dataloader
+        if isinstance(loader, DataLoader):
+            batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
+            parameters |= {"batch_size": batch_size} if batch_size else {}
+            parameters |= {"n_train_ratings": len(loader.dataset)} if hasattr(loader.dataset, "__len__") else {}
+            parameters |= getattr(loader.dataset, "record", {})
+        for logger in trainer.loggers:
+            logger.log_hyperparams(parameters | self._options)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what Lightning says of every fit, and what it warns of that is meant to be so."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*deprecated.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _quietly(entry: Callable) -> Callable:
+    """Wrap an entry of Lightning's `Trainer`: quiet, and `KeyboardInterrupt` when interrupted, not `SystemExit: 1`."""
+
+    @wraps(entry)
+    def wrapped(self, *args, **kwargs):
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            with _quiet():
+                return entry(self, *args, **kwargs)
+        except SystemExit as error:
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            signal.signal(signal.SIGINT, handler)  # Lightning has it ignored
+            raise error.__context__ from None
+
+    return wrapped
+
+
+class _Trainer(lightning.Trainer):
+    """Lightning's `Trainer` for notebooks."""
+
+    fit = _quietly(lightning.Trainer.fit)
+    validate = _quietly(lightning.Trainer.validate)
+    test = _quietly(lightning.Trainer.test)
+    predict = _quietly(lightning.Trainer.predict)
 
 
 def make_trainer(
@@ -259,49 +364,54 @@ def make_trainer(
     min_epochs: int = 6,
     patience: int = 3,
     checkpoint_folder: Path | None = None,
+    callbacks: Callback | Sequence[Callback] = (),
     **trainer_options,
 ) -> lightning.Trainer:
     """Set up a `Trainer` for a notebook: one progress bar a fit, early stopping, and the best epoch kept.
 
     After `trainer.fit` the model has the weights of the epoch with the lowest `val_loss`, so whatever evaluates it
-    evaluates those; the file is `trainer.checkpoint_callback.best_model_path` while the trainer lives.
+    evaluates those; the file is `trainer.checkpoint_callback.best_model_path` while the trainer lives. Without a validation
+    all epochs are trained and the last weights stay.
 
     Args:
         max_epochs: Epochs at most.
-        logger: `mlflow_logger(…)`, a `DictLogger`, or False for none.
+        logger: `mlflow_logger(…)`, a `DictLogger`, any other of Lightning's, or False for none. Every step is logged unless
+            `log_every_n_steps` is given.
         min_epochs: Epochs before early stopping begins to judge.
-        patience: Epochs without a lower `val_loss` after which training stops.
+        patience: Validations without a lower `val_loss` after which training stops.
         checkpoint_folder: Where to keep `best.ckpt` and `last.ckpt`, the state after the last epoch, from which
             `trainer.fit(…, ckpt_path=…)` resumes; all processes must see it. A temporary folder without the latter
             unless given.
-        trainer_options: Any other argument of Lightning's `Trainer`.
+        callbacks: Callbacks beside those for early stopping, the best epoch, the bar (unless one of them is a bar) and the
+            record of the run.
+        trainer_options: Any other argument of Lightning's `Trainer`; with `enable_checkpointing=False` the last weights
+            stay.
 
     Returns:
-        The trainer, on a CUDA device where there is one, else on the CPU.
+        The trainer, on the device of the setting `MOVIELENS_ACCELERATOR`: a GPU where there is one, else the CPU.
     """
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", ".*dataloader_iter.*")
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*deprecated.*")
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
     options = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+        "accelerator": "auto",
         "devices": 1,
-        "enable_progress_bar": False,
+        "enable_progress_bar": True,
+        "enable_checkpointing": True,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
-        "callbacks": [
-            EarlyStoppingWithMinEpochs(min_epochs, patience=patience),
-            BestCheckpoint(checkpoint_folder),
-            FitProgressBar(),
-        ],
-    }
-    return lightning.Trainer(max_epochs=max_epochs, logger=logger, **(options | trainer_options))
+        "log_every_n_steps": 1,
+    } | trainer_options
+    record = {"max_epochs": max_epochs, "min_epochs": min_epochs, "patience": patience}
+    ours = [EarlyStoppingWithMinEpochs(min_epochs, patience=patience), RunRecord(**record | trainer_options)]
+    if options["enable_checkpointing"]:
+        ours.append(BestCheckpoint(checkpoint_folder))
+    if options["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+        ours.append(FitProgressBar())
+    with _quiet():
+        return _Trainer(max_epochs=max_epochs, logger=logger, callbacks=ours + callbacks, **options)
 
 
 def train_model(
-    build: Callable[[], RatingModel],
+    build: Callable[[], lightning.LightningModule],
     ratings_df: pl.DataFrame,
     *,
     seed: int = 0,
@@ -309,7 +419,7 @@ def train_model(
     sample: int | None = None,
     split: Callable = split_train_test,
     **trainer_options,
-) -> tuple[RatingModel, lightning.Trainer]:
+) -> tuple[lightning.LightningModule, lightning.Trainer]:
     """Seed, split, build, train: the same call gives the same model.
 
     Args:
@@ -328,5 +438,7 @@ def train_model(
     loaders = get_data_loaders(ratings_df, batch_size=batch_size, sample=sample, split=split)
     model = build()
     trainer = make_trainer(**trainer_options)
+    for logger in trainer.loggers:
+        logger.log_hyperparams({"seed": seed})
     trainer.fit(model, loaders.train, loaders.val)
     return model, trainer

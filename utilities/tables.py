@@ -1,0 +1,164 @@
+"""MovieLens' tables of text, read into frames: any order of columns, and an error that says which value cannot be read."""
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import IO
+
+import polars as pl
+
+from utilities.releases import Layout
+
+BLOCK_BYTES = 2**25  # of text at a time: bounds the memory, and a file up to this size may have its rows in any order
+RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
+MEANING = {"rating": "a number of stars", "timestamp": "a whole number of Unix seconds"}  # others: a whole number
+# fmt: off
+GENRES_100K = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+]
+# fmt: on
+
+
+def read_ratings(file: IO[bytes], layout: Layout, source: str, check: Callable) -> Iterator[pl.DataFrame]:
+    """Read ratings block by block.
+
+    Args:
+        file: The table, from its start.
+        layout: How it is written.
+        source: What to call it in messages.
+        check: What the ratings of some users have to pass; it is given `source`, too.
+
+    Yields:
+        What `check` returned, each user's ratings in one frame and users in their order.
+
+    Raises:
+        ValueError: A line cannot be read, or the users of a large file are in no order.
+    """
+    schema, first_line = RATINGS_SCHEMA, 1
+    if layout.header:
+        schema, first_line = _columns(file, schema, layout, source), 2
+    held, last_user = pl.DataFrame(schema=RATINGS_SCHEMA), None
+    while text := file.read(BLOCK_BYTES):
+        text += file.readline()
+        block = _parse(text, schema, layout, source, first_line).select(RATINGS_SCHEMA.names())
+        first_line += text.count(b"\n")
+        if block.is_empty():
+            continue
+        is_complete = pl.col("userId") < block["userId"].min()
+        complete, held = held.filter(is_complete), pl.concat([held.filter(~is_complete), block])
+        if last_user is not None and held["userId"].min() <= last_user:
+            raise ValueError(f"{source}: not ordered by user, as large releases are; get the archive again")
+        if not complete.is_empty():
+            last_user = complete["userId"].max()
+            yield check(complete, source)
+    yield check(held, source)
+
+
+def read_movies(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
+    """Read movies, each once.
+
+    Args:
+        file: The table, from its start.
+        layout: How it is written.
+        source: What to call it in messages.
+
+    Returns:
+        One row per movie, in the file's order: `movieId` i64, `title` str without the year, `year` i32 or null, `genres`
+        str, separated by `|`.
+
+    Raises:
+        ValueError: A line cannot be read, or there is none.
+    """
+    schema, first_line = {"movieId": pl.Int64, "title": pl.String, "genres": pl.String}, 1
+    if layout.movies == "u.item":
+        layout = dataclasses.replace(layout, separator="|")
+        head = {"movieId": pl.Int64, "title": pl.String, "_released": pl.String, "_video": pl.String, "_url": pl.String}
+        schema = head | dict.fromkeys(GENRES_100K, pl.Int8)
+    elif layout.header:
+        schema, first_line = _columns(file, schema, layout, source), 2
+    movies_df = _parse(file.read(), schema, layout, source, first_line)
+    if movies_df.is_empty():
+        raise _wrong(source, first_line, "no movies in it")
+    twice = movies_df.filter(~pl.col("movieId").is_first_distinct())["movieId"]
+    if not twice.is_empty():
+        warnings.warn(f"{source}: {len(twice)} lines of movies listed before, as {twice[0]}, dropped", stacklevel=2)
+    if layout.movies == "u.item":
+        named = [pl.when(pl.col(genre) == 1).then(pl.lit(genre)) for genre in GENRES_100K[1:]]
+        movies_df = movies_df.with_columns(genres=pl.concat_str(named, separator="|", ignore_nulls=True))
+    year = r"\s*\((\d{4})(?:\s?[-–]\s?\d{0,4})?\)\s*$"
+    return movies_df.unique("movieId", keep="first", maintain_order=True).select(
+        "movieId",
+        pl.col("title").str.replace(year, "").str.strip_chars(),
+        pl.col("title").str.extract(year).cast(pl.Int32).alias("year"),
+        "genres",
+    )
+
+
+def _columns(file: IO[bytes], schema: dict, layout: Layout, source: str) -> dict:
+    """Read a header: the schema in the file's order, with columns that nobody asked for as `_1`, …."""
+    header = _decode(file.readline(), layout.encoding, source, 1)
+    names = [re.sub(r"[\W_]", "", name).lower() for name in header.split(layout.separator)]
+    known = {column.lower(): column for column in schema}
+    if any(names.count(name) != 1 for name in known):
+        expected = layout.separator.join(schema)
+        raise _wrong(source, 1, f"{header.strip()[:80]!r} does not name each of {expected!r} once")
+    names = [known.get(name, f"_{i}") for i, name in enumerate(names)]
+    return {name: schema.get(name, pl.String) for name in names}
+
+
+def _parse(text: bytes, schema: dict, layout: Layout, source: str, first_line: int) -> pl.DataFrame:
+    """Read lines of values; columns whose names begin with `_` may be anything."""
+    if not text.isascii():
+        text = _decode(text, layout.encoding, source, first_line).encode()
+    separator = layout.separator
+    if len(separator) > 1:  # polars knows but one byte
+        text, separator = text.replace(separator.encode(), b"\x1f"), "\x1f"
+    read = partial(pl.read_csv, text, has_header=False, separator=separator, quote_char='"' if layout.header else None)
+    needed = [column for column in schema if not column.startswith("_")]
+    with suppress(pl.exceptions.PolarsError):
+        df = read(schema=schema)
+        if not any(df.select(needed).null_count().row(0)):
+            return df
+    text_schema = dict.fromkeys([*schema, "_more"], pl.String)
+    text_df = read(schema=text_schema, missing_columns="insert", extra_columns="ignore", truncate_ragged_lines=True)
+    text_df = text_df.with_row_index("_line", first_line).filter(pl.any_horizontal(pl.col(*schema).is_not_null()))
+    return _cast(text_df, schema, needed, source)
+
+
+def _cast(text_df: pl.DataFrame, schema: dict, needed: list[str], source: str) -> pl.DataFrame:
+    """Turn text into numbers, 1.0 into the whole number it is, or say which value is none."""
+    numbers = {column: dtype for column, dtype in schema.items() if dtype != pl.String}
+    plain = pl.col(*numbers).str.strip_chars().str.replace(r"\.0+$", "")
+    df = text_df.with_columns(plain).cast(numbers, strict=False)
+    is_wrong = pl.any_horizontal(pl.col(needed).is_null(), pl.col("_more").is_not_null())
+    wrong = df.select(is_wrong.arg_true()).to_series()
+    if wrong.is_empty():
+        return df
+    text, values = (frame.row(wrong[0], named=True) for frame in (text_df, df))
+    column = next((column for column in needed if values[column] is None), "_more")
+    meaning = MEANING.get(column, "a whole number")
+    if text[column] is None:
+        what = f"there is no {column}"
+    else:
+        what = (
+            f"{column} is {text[column]!r}, not {meaning}" if column in needed else f"{text[column]!r} is one too many"
+        )
+    raise _wrong(source, text["_line"], what)
+
+
+def _decode(text: bytes, encoding: str, source: str, first_line: int) -> str:
+    """Turn bytes into text; what is written in another encoding is refused by its line."""
+    try:
+        return text.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = text[: error.end].splitlines()[-1]
+        what = f"{line[-40:]!r} is not {encoding}: save the table as {encoding}"
+        raise _wrong(source, first_line + text.count(b"\n", 0, error.start), what) from error
+
+
+def _wrong(source: str, line: int, what: str) -> ValueError:
+    return ValueError(f"{source}, line {line}: {what}; correct it or get the archive again")
