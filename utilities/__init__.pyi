@@ -2,6 +2,7 @@ from . import models as models
 from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
 from .bayesian import movie_features as movie_features
+from .claims import claim as claim
 from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings
 from .datasets import rating_scale as rating_scale
