@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import utilities
+from utilities import models
+from utilities.releases import HALF_STARS
 
 EPOCHS = 5  # of a fit; start and end of the fit are part of its seconds
 REPEATS = 4
@@ -26,24 +28,18 @@ REFERENCE_EPOCHS = 14
 
 
 class ReferenceSteps:
-    """How the reference trains: Lightning takes each step, a metric call for each, the default Adam."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.automatic_optimization = True
+    """How the reference trains: a metric call for each step, the default Adam."""
 
     def training_step(self, batch, batch_idx):
         loss = F.mse_loss(self(*batch[:2]), batch[2])
         self.log("train_loss", loss)
         return loss
 
-    def validation_step(self, batch, batch_idx):
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
         self.log("val_loss", F.mse_loss(self(*batch[:2]), batch[2]))
 
     def on_train_epoch_end(self):
         pass
-
-    on_validation_epoch_end = on_train_epoch_end
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
@@ -113,7 +109,7 @@ def bench_model(name, model_class, loaders, mean, folder):
     reference_class = type(f"Reference{name}", (ReferenceSteps, model_class), {})
 
     def build(which=model_class):
-        return which(N_USERS, N_MOVIES, mean)
+        return which(N_USERS, N_MOVIES, mean, HALF_STARS)
 
     times = interleaved(
         {
@@ -172,8 +168,6 @@ def main():
     print(machine())
     loaders = utilities.get_data_loaders(synthetic_ratings(), batch_size=BATCH_SIZE)
     mean = loaders.train.dataset.ratings.mean().item()
-    models = utilities.import_classes("02_inner_product")
-    concat_bias = utilities.import_classes("03_concat_bias").ConcatBias
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         print(
@@ -181,10 +175,10 @@ def main():
             f"{N_USERS:,} users, {N_MOVIES} movies, batch size {BATCH_SIZE:,}, k=5"
         )
         reference_epoch = bench_model("InnerProduct", models.InnerProduct, loaders, mean, folder)
-        bench_model("ConcatBias", concat_bias, loaders, mean, folder)
+        bench_model("ConcatBias", models.ConcatBias, loaders, mean, folder)
         bench_quality(
-            models.InnerProduct(N_USERS, N_MOVIES, mean),
-            models.BiasedInnerProduct(N_USERS, N_MOVIES, mean),
+            models.InnerProduct(N_USERS, N_MOVIES, mean, HALF_STARS),
+            models.BiasedInnerProduct(N_USERS, N_MOVIES, mean, HALF_STARS),
             loaders,
             reference_epoch,
         )

@@ -159,7 +159,7 @@ def epoch(n_movies: int, k: int, *, plain: bool = False) -> dict:
     warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
     trainer = utilities.make_trainer(
         1,
-        callbacks=[],
+        enable_progress_bar=False,
         enable_checkpointing=False,
         limit_train_batches=EPOCH_BATCHES_PLAIN if plain else None,
         logger=False,

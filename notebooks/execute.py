@@ -12,6 +12,7 @@ from pathlib import Path
 import latex2mathml.converter
 import nbformat
 import polars as pl
+from export_models import MODELS, models_source
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
@@ -76,7 +77,7 @@ def run(paths: list[Path]) -> None:
 
 
 def refresh(paths: list[Path]) -> None:
-    """Execute on the built-in sample with an empty store, and rewrite the notebooks' outputs and README's table.
+    """Execute on the built-in sample with an empty store; rewrite outputs, `utilities/models.py` and README's table.
 
     The notebooks keep their metadata, so that what another Python writes there is no change.
     """
@@ -91,6 +92,7 @@ def refresh(paths: list[Path]) -> None:
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "CUDA_VISIBLE_DEVICES": "",
     }
+    write(MODELS, models_source())
     for path in paths:
         metadata = nbformat.read(path, as_version=4).metadata
         notebook = execute(path)

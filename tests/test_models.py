@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import torch
-from conftest import REPOSITORY
 
 import utilities
+from conftest import REPOSITORY
 from utilities import models
 from utilities.releases import Scale
 
@@ -112,10 +112,9 @@ def test_the_inner_product_is_the_formula():
 
 def test_models_are_what_the_notebooks_cells_say():
     sys.path.insert(0, str(REPOSITORY / "notebooks"))
-    from export_models import MODELS as path
-    from export_models import models_source
+    import export_models
 
-    assert path.read_text(encoding="utf-8") == models_source(), "run `make refresh`"
+    assert export_models.MODELS.read_text(encoding="utf-8") == export_models.models_source(), "run `make refresh`"
 
 
 def test_a_model_is_a_class_like_any_other(model):
