@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab test lint refresh mlflow bench
+.PHONY: help setup run lab edit test lint refresh lock mlflow bench peers
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,11 +20,14 @@ help:  ## list the targets
 
 setup: .venv/.installed  ## create .venv and install the pinned versions
 
-run: setup  ## execute the notebooks into build/ (.ipynb and .html), then print the table of runs
+run: setup  ## execute the notebooks into build/ (.ipynb, .html and results.md), then print the results
 	$(BIN)/python notebooks/execute.py run
 
-lab: setup  ## open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks
+lab: setup  ## open copies of the notebooks, yours to change, in JupyterLab: work/, on this machine only
+	$(BIN)/python notebooks/lab.py
+
+edit: setup  ## open the notebooks themselves in JupyterLab, on this machine only
+	$(BIN)/python notebooks/lab.py --originals
 
 test: setup  ## run the unit tests, then re-execute the notebooks and compare their outputs
 	$(BIN)/python -m pytest
@@ -33,11 +36,22 @@ lint: setup  ## check the code and the notebooks with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-refresh: setup  ## re-execute the notebooks from a clean state and rewrite their outputs
+refresh: setup  ## re-execute the notebooks from a clean state and rewrite their outputs and README's results
 	$(BIN)/python notebooks/execute.py refresh
+
+$(BIN)/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^uv== constraints.txt)"
+
+lock: $(BIN)/uv  ## write constraints.txt for every Python and system; a pin stays unless you delete its line
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra notebooks --extra test --no-emit-package setuptools \
+		--no-header --no-annotate --no-python-downloads --quiet pyproject.toml --output-file constraints.txt
 
 mlflow: setup  ## open MLflow's table of your runs, on this machine only
 	$(BIN)/python -m utilities.store
+
+peers: setup  ## measure other libraries, each in an environment of its own in build/peers/: benchmarks/peers.csv
+	$(BIN)/python benchmarks/bench_peers.py
 
 bench: setup  ## run the benchmarks, except the one that needs other libraries
 	@set -e; for file in $(filter-out benchmarks/bench_peers.py,$(wildcard benchmarks/bench_*.py)); do echo; echo "== $$file"; $(BIN)/python $$file; done

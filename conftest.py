@@ -16,8 +16,10 @@ def pytest_configure(config):
     os.environ["MOVIELENS_DATA_DIR"] = str(folder / "data")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the Makefile has it
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are slow on a busy machine
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the outputs in the notebooks come from a CPU
+    os.environ["MOVIELENS_ACCELERATOR"] = "cpu"  # which the outputs in the notebooks come from
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,6 @@ import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import latex2mathml.converter
 import nbformat
@@ -25,6 +24,13 @@ BUILD = FOLDER.parent / "build"
 README = FOLDER.parent / "README.md"
 RESULTS_START, RESULTS_END = "<!-- results:start -->", "<!-- results:end -->"
 CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
+# The steps of these models are short: a second thread costs more than it brings. Threads that wait must not spin.
+THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+# The page without the scripts that nbconvert has it load: formulas are MathML, nothing else needs one.
+TEMPLATE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}"""
 
 
 def main() -> None:
@@ -35,73 +41,100 @@ def main() -> None:
         "notebooks", nargs="*", help="parts of names, for example 02; all unless given"
     )
     arguments = parser.parse_args()
-    paths = [
-        p
-        for p in sorted(FOLDER.glob("*.ipynb"))
-        if not arguments.notebooks or any(n in p.name for n in arguments.notebooks)
-    ]
-    {"run": run, "refresh": refresh}[arguments.mode](paths)
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    {"run": run, "refresh": refresh}[arguments.mode](chosen(arguments.notebooks))
+
+
+def chosen(parts: list[str]) -> list[Path]:
+    """Give the notebooks whose names contain one of the parts, all without any; a part without one ends the program."""
+    paths = sorted(FOLDER.glob("*.ipynb"))
+    for part in parts:
+        if not any(part in path.name for path in paths):
+            sys.exit(
+                f"no notebook has {part!r} in its name; there are: {', '.join(p.stem for p in paths)}"
+            )
+    return [p for p in paths if not parts or any(part in p.name for part in parts)]
 
 
 def run(paths: list[Path]) -> None:
-    """Execute into `build/` as .ipynb and .html, against the user's own store, and print the runs made."""
+    """Execute into `build/` as .ipynb and .html, against the user's own store, and print what came out."""
     start = datetime.now(UTC)
     print(utilities.settings(), flush=True)
     BUILD.mkdir(exist_ok=True)
     for path in paths:
         notebook = execute(path)
         nbformat.write(notebook, BUILD / path.name)
-        html, _ = HTMLExporter().from_notebook_node(
-            with_mathml(notebook), {"metadata": {"name": path.stem}}
-        )
-        (BUILD / f"{path.stem}.html").write_text(html, encoding="utf-8")
-    print(f"\nThe notebooks as executed are in {BUILD.relative_to(FOLDER.parent)}/. Their runs:\n")
-    print(results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start)))
-    changed = [
-        name
-        for name in os.environ
-        if name.startswith("MOVIELENS_") and name != "MOVIELENS_DATA_DIR"
-    ]
+        write(BUILD / f"{path.stem}.html", as_html(notebook, path.stem))
+    runs = results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start))
+    text = f"# Results\n\nThe runs of these notebooks:\n\n{runs}\n"
     results = utilities.data_folder("results") / "which_model.md"
-    if paths == sorted(FOLDER.glob("*.ipynb")) and not changed and results.exists():
-        replace_results(README, results.read_text(encoding="utf-8"))
-
-
-def replace_results(path: Path, results: str) -> None:
-    """Put the results between the two markers of a Markdown file, which is never half written."""
-    before, start, rest = path.read_text(encoding="utf-8").partition(RESULTS_START)
-    _, end, after = rest.partition(RESULTS_END)
-    if not start or not end:
-        sys.exit(
-            f"{path} has no line {RESULTS_START} followed by a line {RESULTS_END}: the results have no place in it"
-        )
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        file.write(f"{before}{start}\n{results.strip()}\n{end}{after}")
-    shutil.copymode(path, file.name)
-    Path(file.name).replace(path)
+    if results.exists() and results.stat().st_mtime >= start.timestamp():
+        text += f"\n{results.read_text(encoding='utf-8').strip()}\n"
+    write(BUILD / "results.md", text)
+    print(f"\n{text}\nThis table and the notebooks as executed are in {BUILD}.")
 
 
 def refresh(paths: list[Path]) -> None:
-    """Execute on the built-in sample with an empty store, and rewrite the outputs of the notebooks."""
+    """Execute on the built-in sample with an empty store, and rewrite the notebooks' outputs and README's table.
+
+    The notebooks keep their metadata, so that what another Python writes there is no change.
+    """
     state = BUILD / "refresh"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
     for name in [name for name in os.environ if name.startswith("MOVIELENS_")]:
         del os.environ[name]
     os.environ |= {
+        "MOVIELENS_ACCELERATOR": "cpu",
         "MOVIELENS_DATA_DIR": str(state / "data"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "CUDA_VISIBLE_DEVICES": "",
     }
     for path in paths:
-        text = nbformat.writes(execute(path))
-        path.write_text(text.replace("build/refresh/", "") + "\n", encoding="utf-8")
+        metadata = nbformat.read(path, as_version=4).metadata
+        notebook = execute(path)
+        notebook.metadata = metadata
+        write(path, nbformat.writes(notebook).replace("build/refresh/", "") + "\n")
+    if paths == chosen([]):
+        results = state / "data" / "results" / "which_model.md"
+        replace_results(README, results.read_text(encoding="utf-8"))
 
 
-def with_mathml(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Replace LaTeX in the prose by MathML, which browsers show without a network."""
+def replace_results(path: Path, results: str) -> None:
+    """Put the results between the two markers of a Markdown file."""
+    before, start, rest = path.read_text(encoding="utf-8").partition(RESULTS_START)
+    _, end, after = rest.partition(RESULTS_END)
+    if not start or not end:
+        sys.exit(
+            f"{path} has no line {RESULTS_START} followed by a line {RESULTS_END}: the results have no place in it"
+        )
+    write(path, f"{before}{start}\n{results.strip()}\n{end}{after}")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file, which is never half written and keeps its permissions."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    if path.exists():
+        shutil.copymode(path, part)
+    part.replace(path)
+
+
+def as_html(notebook: nbformat.NotebookNode, name: str) -> str:
+    """Render a notebook as one page that asks no other host for anything and links the other pages."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((\w+)\.ipynb", r"](\1.html", with_mathml(cell.source))
+    html, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(
+        notebook, {"metadata": {"name": name}}
+    )
+    return html
+
+
+def with_mathml(prose: str) -> str:
+    """Replace LaTeX by MathML, which browsers show without a network."""
 
     def convert(match: re.Match) -> str:
         block, inline = match.groups()
@@ -109,13 +142,7 @@ def with_mathml(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             block or inline, display="block" if block else "inline"
         )
 
-    notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(
-                r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", convert, cell.source, flags=re.DOTALL
-            )
-    return notebook
+    return re.sub(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", convert, prose, flags=re.DOTALL)
 
 
 def execute(path: Path) -> nbformat.NotebookNode:

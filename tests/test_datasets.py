@@ -3,6 +3,7 @@ import io
 import os
 import re
 import stat
+from collections import Counter
 from importlib.resources import files
 
 import numpy as np
@@ -81,6 +82,19 @@ def test_a_sample_keeps_whole_users_and_is_always_the_same(all_ratings_df, monke
     kept_df = sample_df.group_by("userId").len("kept").join(all_ratings_df.group_by("userId").len("all"), on="userId")
     assert kept_df.filter(pl.col("kept") < pl.col("all")).height <= 1
     assert kept_df.height > 10
+
+
+def test_the_users_of_a_sample_are_the_first_that_numpy_draws_with_seed_42(all_ratings_df, monkeypatch):
+    counts = Counter(all_ratings_df["userId"].to_list())
+    expected, n_left = {}, 5000
+    for user in np.random.default_rng(42).permutation(range(1, 672)).tolist():
+        expected[user] = min(counts[user], n_left)
+        n_left -= expected[user]
+        if not n_left:
+            break
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "5000")
+    assert Counter(load_ratings()["userId"].to_list()) == expected
+    assert list(expected)[:5] == [423, 625, 358, 418, 101]
 
 
 def test_a_sample_larger_than_the_data_takes_all(all_ratings_df, monkeypatch):

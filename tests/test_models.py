@@ -1,26 +1,31 @@
-"""The models that the notebooks teach, imported out of them."""
+"""The models that the notebooks teach, as `utilities.models` has them."""
+
+import inspect
+import pickle
+import sys
 
 import pytest
 import torch
+from conftest import REPOSITORY
 
 import utilities
+from utilities import models
+from utilities.releases import Scale
 
-N_USERS, N_MOVIES = 6, 5
-PLAIN = utilities.import_classes("02_inner_product")
-CONCAT = utilities.import_classes("03_concat_bias")
+N_USERS, N_MOVIES, SCALE = 6, 5, Scale(lowest=1.0, highest=10.0, step=None)
 MODELS = [
-    PLAIN.InnerProduct,
-    PLAIN.RegularizedInnerProduct,
-    PLAIN.BiasedInnerProduct,
-    CONCAT.ConcatBias,
-    CONCAT.NeuralCollaborativeFilter,
+    models.InnerProduct,
+    models.RegularizedInnerProduct,
+    models.BiasedInnerProduct,
+    models.ConcatBias,
+    models.NeuralCollaborativeFilter,
 ]
 
 
 @pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
 def model(request):
     torch.manual_seed(0)
-    return with_wide_embeddings(request.param(N_USERS, N_MOVIES, 3.5))
+    return with_wide_embeddings(request.param(N_USERS, N_MOVIES, 5.5, SCALE))
 
 
 def with_wide_embeddings(model):
@@ -49,7 +54,7 @@ def test_a_batch_of_any_size_gives_one_prediction_a_row(model, size):
 def test_gradients_reach_every_parameter(model):
     torch.manual_seed(1)
     user_ids, movie_ids = every_pair()
-    model.loss((user_ids, movie_ids, torch.full((len(user_ids),), 2.0))).backward()
+    model.training_step((user_ids, movie_ids, torch.full((len(user_ids),), 2.0)), 0).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -59,12 +64,12 @@ def test_predictions_lie_on_the_scale(model):
         for embedding in (model.user_embedding, model.movie_embedding):
             embedding.weight.mul_(20)
         predictions = model.eval()(*every_pair())
-    assert predictions.min() >= 0.5 and predictions.max() <= 5.0
+    assert predictions.min() >= SCALE.lowest and predictions.max() <= SCALE.highest
     assert predictions.max() - predictions.min() > 1  # far enough apart for the ends of the scale to matter
 
 
 def test_a_saved_checkpoint_loads_and_predicts_the_same(model, tmp_path):
-    trainer = utilities.make_trainer(1, enable_checkpointing=False, callbacks=[])
+    trainer = utilities.make_trainer(1, enable_checkpointing=False)
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "model.ckpt")
     restored = type(model).load_from_checkpoint(tmp_path / "model.ckpt")
@@ -74,7 +79,7 @@ def test_a_saved_checkpoint_loads_and_predicts_the_same(model, tmp_path):
 
 def test_the_linear_head_is_a_sum_of_a_user_part_and_a_movie_part():
     torch.manual_seed(0)
-    table = scores(with_wide_embeddings(CONCAT.ConcatBias(N_USERS, N_MOVIES, 3.5)).eval())
+    table = scores(with_wide_embeddings(models.ConcatBias(N_USERS, N_MOVIES, 5.5, SCALE)).eval())
     additive = table.mean(1, keepdim=True) + table.mean(0, keepdim=True) - table.mean()
     assert (table - additive).abs().max() < 1e-5
     assert table.std() > 0.1
@@ -82,20 +87,20 @@ def test_the_linear_head_is_a_sum_of_a_user_part_and_a_movie_part():
 
 def test_the_dense_head_is_not():
     torch.manual_seed(0)
-    table = scores(with_wide_embeddings(CONCAT.NeuralCollaborativeFilter(N_USERS, N_MOVIES, 3.5)).eval())
+    table = scores(with_wide_embeddings(models.NeuralCollaborativeFilter(N_USERS, N_MOVIES, 5.5, SCALE)).eval())
     additive = table.mean(1, keepdim=True) + table.mean(0, keepdim=True) - table.mean()
     assert (table - additive).abs().max() > 0.01
 
 
 def test_the_first_attempt_is_refused_with_both_shapes():
-    model = CONCAT.FirstAttempt(N_USERS, N_MOVIES, 3.5)
+    model = models.FirstAttempt(N_USERS, N_MOVIES, 3.5)
     user_ids, movie_ids = every_pair()
     with pytest.raises(ValueError, match=r"\[30, 30\].*\[30\]"):
-        model.loss((user_ids, movie_ids, torch.ones(30)))
+        model.mse((user_ids, movie_ids, torch.ones(30)))
 
 
 def test_the_inner_product_is_the_formula():
-    model = PLAIN.BiasedInnerProduct(2, 2, 3.0, embedding_size=2, l2=0.5).eval()
+    model = models.BiasedInnerProduct(2, 2, 3.0, SCALE, embedding_size=2, l2=0.5).eval()
     with torch.no_grad():
         model.user_embedding.weight[1] = torch.tensor([1.0, 2.0])
         model.movie_embedding.weight[0] = torch.tensor([0.5, -0.25])
@@ -105,16 +110,22 @@ def test_the_inner_product_is_the_formula():
         assert model.penalty(one, zero).item() == pytest.approx(0.5 * (0.16 + 5.0 + 0.01 + 0.3125))
 
 
-def test_importing_classes_runs_nothing_else_of_the_notebook():
-    assert set(vars(PLAIN)) == {"InnerProduct", "RegularizedInnerProduct", "BiasedInnerProduct"}
+def test_models_are_what_the_notebooks_cells_say():
+    sys.path.insert(0, str(REPOSITORY / "notebooks"))
+    from export_models import MODELS as path
+    from export_models import models_source
+
+    assert path.read_text(encoding="utf-8") == models_source(), "run `make refresh`"
 
 
-def test_importing_classes_imports_only_what_they_use():
-    names = PLAIN.InnerProduct.forward.__globals__
-    assert {"math", "torch", "nn", "utilities"} <= set(names)
-    assert not {"plt", "sns", "mlflow", "pl"} & set(names)
+def test_a_model_is_a_class_like_any_other(model):
+    copied = pickle.loads(pickle.dumps(model))
+    assert type(copied) is type(model)
+    assert torch.equal(copied.eval()(*every_pair()), model.eval()(*every_pair()))
+    assert inspect.getsource(type(model)).startswith(f"class {type(model).__name__}(")
+    assert getattr(utilities.models, type(model).__name__) is type(model)
 
 
-def test_an_unknown_notebook_is_named_with_those_there_are():
-    with pytest.raises(FileNotFoundError, match=r"no notebook '99_none'.*02_inner_product"):
-        utilities.import_classes("99_none")
+def test_predictions_start_at_the_mean_rating():
+    flat = models.InnerProduct(N_USERS, N_MOVIES, 5.5, SCALE, init_std=0.0)
+    torch.testing.assert_close(flat(*every_pair()), torch.full((30,), 5.5))

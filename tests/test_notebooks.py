@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
 
 from conftest import REPOSITORY
+from notebooks import lab
 
 PATHS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
@@ -67,6 +68,13 @@ def test_it_shows_neither_errors_nor_warnings(notebook):
     assert not [
         output for output in outputs(notebook) if output.output_type == "error" or output.get("name") == "stderr"
     ]
+
+
+def test_its_metadata_are_those_that_jupyterlab_leaves_alone(notebook):
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec == lab.METADATA["kernelspec"]
+    version = notebook.metadata.language_info.version
+    assert notebook.metadata.language_info == lab.METADATA["language_info"] | {"version": version}
 
 
 def test_it_names_no_path_of_the_machine_it_ran_on(notebook):
@@ -129,11 +137,17 @@ def verdicts(tmp_path_factory, environment):
     )
     for name, notebook in (("changed", changed), ("wrong_claim", wrong_claim)):
         nbformat.write(notebook, folder / f"{name}.ipynb")
+    calls = {"warnings.warn('old', DeprecationWarning)": "ours", "their.call()": "theirs"}
+    (folder / "their.py").write_text("import warnings\n\ndef call():\n    warnings.warn('old', DeprecationWarning)\n")
+    (folder / "test_deprecations.py").write_text(
+        "import their\nimport warnings\n\n"
+        + "".join(f"def test_{name}():\n    {call}\n\n" for call, name in calls.items())
+    )
 
     pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml=results.xml", "."]
     process = subprocess.run(pytest_command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
     assert process.returncode == 1, process.stdout
-    results = {"changed": [], "wrong_claim": []}
+    results = {"changed": [], "wrong_claim": [], "test_deprecations": []}
     for case in ElementTree.parse(folder / "results.xml").iter("testcase"):
         (name,) = (name for name in results if name in case.get("classname"))
         results[name].append(next((child.tag for child in case if child.tag != "system-out"), "passed"))
@@ -148,6 +162,10 @@ def test_the_check_passes_a_cell_as_it_is_and_fails_its_copy_with_one_number_cha
 
 def test_the_check_fails_at_a_claim_that_does_not_hold_and_skips_what_follows(verdicts):
     assert verdicts["wrong_claim"] == ["passed", "failure", "skipped"]
+
+
+def test_the_check_fails_at_a_deprecated_call_of_our_own_and_not_at_one_of_others(verdicts):
+    assert verdicts["test_deprecations"] == ["failure", "passed"]
 
 
 def test_every_sanitizing_pattern_is_one_that_nbval_reads():

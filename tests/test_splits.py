@@ -46,3 +46,14 @@ def test_another_seed_gives_other_rows():
 def test_too_few_rows_are_refused_with_their_number(n_rows):
     with pytest.raises(ValueError, match=f"{n_rows} rows are too few for a 70/20/10 split; at least 10"):
         split_train_test(ROWS_DF.head(n_rows))
+
+
+@pytest.mark.parametrize("convert", [pl.DataFrame.lazy, pl.DataFrame.to_pandas])
+def test_a_lazy_and_a_pandas_frame_are_split_as_polars_frames_are(convert):
+    for ours, theirs in zip(split_train_test(ROWS_DF), split_train_test(convert(ROWS_DF)), strict=True):
+        assert ours.equals(theirs)
+
+
+def test_what_is_no_frame_is_refused():
+    with pytest.raises(TypeError, match="expected a frame of polars or pandas, not list"):
+        split_train_test([1, 2, 3])

@@ -126,6 +126,7 @@ def test_years_are_taken_off_titles():
         ("4,7,3.5,2009-12-14 12:52:24", "timestamp is '2009-12-14 12:52:24', not a whole number of Unix seconds"),
         ("4,7,3.5,1 OR 1", "timestamp is '1 OR 1', not a whole number of Unix seconds"),
         ("9" * 20 + ",7,3.5,1", f"userId is '{'9' * 20}', not a whole number"),
+        ('4,7,3.5,"1', "quotes do not match"),
         ("::::", "userId is '::::', not a whole number"),
     ],
 )
@@ -139,9 +140,10 @@ def test_a_value_that_cannot_be_read_is_named_with_its_line(line, what, monkeypa
             ratings_of("\n".join(lines))
 
 
-def test_lines_are_counted_across_empty_ones():
-    with pytest.raises(ValueError, match="line 6: movieId is 'x'"):
-        ratings_of(RATINGS_CSV + "\n3,x,3.5,1\n")
+def test_lines_are_counted_across_empty_ones(monkeypatch):
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 1)
+    with pytest.raises(ValueError, match="line 7: movieId is 'x'"):
+        ratings_of(RATINGS_CSV + "\n\n3,x,3.5,1\n")
 
 
 def test_a_value_is_named_without_a_header_and_between_two_colons(monkeypatch):
@@ -172,6 +174,8 @@ def test_a_header_that_names_a_column_twice_is_refused():
         ("1,A (1990),Drama\n2,B (1991)\n", "line 3: there is no genres"),
         ("1,A (1990),Drama\n2,B, The (1991),Drama\n", "line 3: 'Drama' is one too many"),
         ("1,A (1990),Drama\nii,B,Drama\n", "line 3: movieId is 'ii', not a whole number"),
+        ('1,A (1990),Drama\n2,"B,\n of (1991)",Drama\n3,"C (1992),Drama\n4,D,War\n', "line 5: quotes do not match"),
+        ('1,A (1990),Drama\n2,"B, The" (1991),Drama\n', "line 3: quotes do not match"),
         ("", "line 2: no movies in it"),
     ],
 )

@@ -2,23 +2,34 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from utilities.settings import settings
+from utilities.frames import as_frame, check_ids, describe_rows, whole_number
+from utilities.releases import RELEASES
 from utilities.splits import split_train_test
+
+LARGE_FROM = 2_000_000  # ratings
 
 
 class RatingsDataset(Dataset):
-    """Ratings as three tensors of one length: user ids i64, movie ids i64, ratings f32."""
+    """Ratings as three tensors of one length: user ids i64, movie ids i64, ratings f32.
 
-    def __init__(self, ratings_df: pl.DataFrame):
-        """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame."""
+    Attributes:
+        record: What the rows are, for the record of a run; empty unless `get_data_loaders` has made the dataset.
+    """
+
+    def __init__(self, ratings_df: pl.DataFrame, record: dict[str, str | int | float] | None = None):
+        """Copy the columns `userIdMapped`, `movieIdMapped` and `rating` of a frame, refusing what are no ratings."""
         ratings_df = _columns(ratings_df)
+        self.record = record or {}
         self.user_ids = ratings_df["userIdMapped"].cast(pl.Int64).to_torch()
         self.movie_ids = ratings_df["movieIdMapped"].cast(pl.Int64).to_torch()
         self.ratings = ratings_df["rating"].cast(pl.Float32).to_torch()
@@ -151,32 +162,46 @@ def get_data_loaders(
     generator: seed that, and the orders repeat. Validation and test rows keep theirs. The last, shorter batch is kept.
 
     Args:
-        ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
-        batch_size: Rows of a batch; the dataset's default unless given.
+        ratings_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`; a pandas or a lazy frame will do.
+        batch_size: Rows of a batch. Unless given, the default of the release that `load_torch_data` made the frame from; of
+            other frames, 1,024, and from two million ratings on 4,096.
         sample: Train on the first `sample` training rows only; validation and test stay whole, so that models trained on
             more or less can be compared.
         num_workers: Processes that fetch batches; with 0 the training process does.
         split: What divides the rows, all columns of them, into training, validation and test rows.
 
     Returns:
-        The loaders, as attributes `train`, `val` and `test` or by unpacking.
+        The loaders, as attributes `train`, `val` and `test` or by unpacking. The `dataset.record` of each says what was
+        divided and how: `dataset`, `top_movies`, `dataset_sample` (`MOVIELENS_SAMPLE`), `rows_digest`, `n_ratings`, `split`,
+        `split_seed` and `sample`. A release is named if the rows are just those that `load_torch_data` made of it; a seed,
+        if it is a parameter of the split.
 
     Raises:
-        ValueError: A number is out of range, a column is missing, or there are too few rows to split.
+        ValueError: A number is out of range, a column is missing or holds a value that cannot be trained on, or there are
+            too few rows to split.
+        TypeError: `ratings_df` is no frame.
     """
-    batch_size = settings().batch_size if batch_size is None else batch_size
-    for name, value, least in (("batch_size", batch_size, 1), ("sample", sample, 1), ("num_workers", num_workers, 0)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
+    sample = None if sample is None else whole_number("sample", sample, 1)
+    num_workers = whole_number("num_workers", num_workers, 0)
+    ratings_df = as_frame(ratings_df)
     columns_df = _columns(ratings_df)
-    train_df, val_df, test_df = split(columns_df if split is split_train_test else ratings_df)
+    record = describe_rows(columns_df) | _describe_split(split) | {"sample": sample or "all"}
+    parts = split(columns_df if split is split_train_test else ratings_df)
+    if not isinstance(parts, tuple | list) or len(parts) != 3:
+        raise ValueError(f"{split} returned {type(parts).__name__}, not three frames: training, validation, test rows")
+    train_df, val_df, test_df = map(_columns, parts)
+    if train_df.is_empty():
+        raise ValueError(f"{split} left no rows to train on")
     if sample is not None and sample > train_df.height:
         warnings.warn(f"sample={sample}, but there are only {train_df.height} training rows: all taken", stacklevel=2)
+        record["sample"] = "all"
     train, val, test = (
-        RatingsDataset(train_df.head(sample or train_df.height)),
-        RatingsDataset(val_df),
-        RatingsDataset(test_df),
+        RatingsDataset(train_df.head(sample or train_df.height), record),
+        RatingsDataset(val_df, record),
+        RatingsDataset(test_df, record),
     )
+    batch_size = batch_size or _default_batch_size(record)
     return DataLoaders(
         _loader(EpochSampler(train), batch_size, num_workers),
         _loader(SequentialSampler(val), batch_size, num_workers),
@@ -184,12 +209,46 @@ def get_data_loaders(
     )
 
 
+def _describe_split(split: Callable) -> dict[str, str | int | float]:
+    """Name a split, and its parameters that are numbers or texts as `split_…`; what is called inside it is not known."""
+    function = split.func if isinstance(split, partial) else split
+    record = {"split": getattr(function, "__name__", type(function).__name__)}
+    try:
+        parameters = signature(split).parameters.values()
+    except ValueError:  # some functions in C have none
+        return record
+    for name, value in (
+        (p.name, p.default.item() if isinstance(p.default, np.generic) else p.default) for p in parameters
+    ):
+        if isinstance(value, int | float | str):
+            record[f"split_{name}"] = value
+    return record
+
+
+def _default_batch_size(record: dict) -> int:
+    """Take the release's; of own rows, that of the small releases or, from as many rows on, that of the large ones."""
+    own = "built-in" if record["n_ratings"] < LARGE_FROM else "ml-25m"
+    return RELEASES.get(record["dataset"], RELEASES[own]).batch_size
+
+
 def _columns(ratings_df: pl.DataFrame) -> pl.DataFrame:
-    """Select what the tensors are made of, so that the split copies nothing else."""
+    """Select what the tensors are made of, so that the split copies nothing else, and refuse what cannot be trained on."""
+    ratings_df = as_frame(ratings_df)
     missing = [c for c in ("userIdMapped", "movieIdMapped", "rating") if c not in ratings_df.columns]
     if missing:
         raise ValueError(f"missing columns {missing}; map_users_and_movies adds the …Mapped ones")
-    return ratings_df.select("userIdMapped", "movieIdMapped", "rating")
+    ratings_df = check_ids(ratings_df, "userIdMapped", "movieIdMapped").select(
+        "userIdMapped", "movieIdMapped", "rating"
+    )
+    for column in ("userIdMapped", "movieIdMapped"):
+        if (lowest := ratings_df[column].min() or 0) < 0:
+            raise ValueError(f"column {column!r} goes down to {lowest}: a table's rows are counted from 0")
+    ratings = ratings_df["rating"]
+    if not ratings.dtype.is_numeric():
+        raise ValueError(f"column 'rating' is {ratings.dtype}, not numbers: cast it, as to pl.Float64")
+    if n_wrong := ratings_df.height - (ratings.cast(pl.Float64).is_finite().sum() or 0):
+        raise ValueError(f"{n_wrong} ratings are null, NaN or infinite: drop these rows")
+    return ratings_df
 
 
 def _loader(sampler: EpochSampler | SequentialSampler, batch_size: int, num_workers: int) -> RatingsLoader:

@@ -1,9 +1,14 @@
 """The look of the figures, and the one figure that several notebooks draw."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
+
+MARKERS = "os^Dv*P"
+BAR_STYLES = (":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1, 1, 1)))
 
 
 def set_plot_style() -> None:
@@ -12,7 +17,7 @@ def set_plot_style() -> None:
 
 
 def plot_learning_curves(logs_df: pl.DataFrame, ax: Axes | None = None, **bars: float) -> Axes:
-    """Draw training and validation loss by epoch.
+    """Draw training (dashed) and validation loss by epoch, each run with its colour and marker.
 
     Args:
         logs_df: What `training_logs_to_df` gives, for one run or, with a column `name`, several.
@@ -24,14 +29,14 @@ def plot_learning_curves(logs_df: pl.DataFrame, ax: Axes | None = None, **bars: 
     """
     ax = plt.subplots()[1] if ax is None else ax
     names = logs_df["name"].unique(maintain_order=True).to_list() if "name" in logs_df.columns else [None]
-    for color, name in zip(sns.color_palette(n_colors=len(names)), names, strict=True):
+    for color, marker, name in zip(sns.color_palette(n_colors=len(names)), cycle(MARKERS), names, strict=False):
         run_df = logs_df if name is None else logs_df.filter(pl.col("name") == name)
         for dataset, style in (("train_loss", "--"), ("val_loss", "-")):
             df = run_df.filter(pl.col("dataset") == dataset)
             label = " ".join(filter(None, [name, {"train_loss": "training", "val_loss": "validation"}[dataset]]))
-            ax.plot(df["epoch"], df["loss"], style, marker="o", markersize=3, color=color, label=label)
-    for gray, (label, loss) in zip(("0.2", "0.5", "0.7"), bars.items(), strict=False):
-        ax.axhline(loss, color=gray, linestyle=":", label=label.replace("_", " "))
+            ax.plot(df["epoch"], df["loss"], style, marker=marker, markersize=4, color=color, label=label)
+    for style, (label, loss) in zip(cycle(BAR_STYLES), bars.items(), strict=False):
+        ax.axhline(loss, color="dimgray", linestyle=style, label=label.replace("_", " "))
     ax.set(xlabel="epoch", ylabel="mean squared error (stars²)")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()

@@ -1,6 +1,8 @@
 """MovieLens' tables of text, read into frames: any order of columns, and an error that says which value cannot be read."""
 
+import csv
 import dataclasses
+import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -124,7 +126,10 @@ def _parse(text: bytes, schema: dict, layout: Layout, source: str, first_line: i
         if not any(df.select(needed).null_count().row(0)):
             return df
     text_schema = dict.fromkeys([*schema, "_more"], pl.String)
-    text_df = read(schema=text_schema, missing_columns="insert", extra_columns="ignore", truncate_ragged_lines=True)
+    try:
+        text_df = read(schema=text_schema, missing_columns="insert", extra_columns="ignore", truncate_ragged_lines=True)
+    except pl.exceptions.PolarsError as error:
+        raise _wrong(source, first_line + _lines_before_broken_quotes(text.decode()), "quotes do not match") from error
     text_df = text_df.with_row_index("_line", first_line).filter(pl.any_horizontal(pl.col(*schema).is_not_null()))
     return _cast(text_df, schema, needed, source)
 
@@ -148,6 +153,14 @@ def _cast(text_df: pl.DataFrame, schema: dict, needed: list[str], source: str) -
             f"{column} is {text[column]!r}, not {meaning}" if column in needed else f"{text[column]!r} is one too many"
         )
     raise _wrong(source, text["_line"], what)
+
+
+def _lines_before_broken_quotes(text: str) -> int:
+    rows, n_lines = csv.reader(io.StringIO(text), strict=True), 0
+    with suppress(csv.Error):
+        for _ in rows:
+            n_lines = rows.line_num
+    return n_lines
 
 
 def _decode(text: bytes, encoding: str, source: str, first_line: int) -> str:

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from utilities.loaders import get_data_loaders
 from utilities.releases import Scale
+from utilities.settings import settings
 from utilities.splits import split_train_test
 
 torch.serialization.add_safe_globals([Scale])  # a checkpoint may hold one among its hyper-parameters
@@ -392,7 +393,7 @@ def make_trainer(
     """
     callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
     options = {
-        "accelerator": "auto",
+        "accelerator": settings().accelerator,
         "devices": 1,
         "enable_progress_bar": True,
         "enable_checkpointing": True,
