@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utilities.settings import package_version, redact, settings
+from utilities.settings import settings
 from utilities.splits import SPLIT_SEED
 from utilities.store import EXPERIMENT, open_experiment, process_tags, tracking_client
 
@@ -132,7 +132,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLog
             "sample": config.sample or "all",
             "split_seed": SPLIT_SEED,
             "torch": version("torch"),
-            "utilities": package_version(),
+            "utilities": version("movielens-notebook-course"),
             **parameters,
         }
     )
@@ -256,9 +256,7 @@ def _history(source: str | DictLogger, metric: str) -> list[tuple[int, float]]:
         client.get_run(source)  # the history of an unknown run would be empty
         return [(m.step, m.value) for m in client.get_metric_history(source, metric)]
     except MlflowException as error:
-        raise ValueError(
-            f"no run {source!r} in {redact(settings().tracking_uri)}; runs_to_df() lists the runs"
-        ) from error
+        raise ValueError(f"no run {source!r} in {settings().tracking_uri}; runs_to_df() lists the runs") from error
 
 
 def _describe(source: str | DictLogger) -> str:
