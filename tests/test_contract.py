@@ -5,6 +5,7 @@ import pickle
 import signal
 import warnings
 from collections import Counter
+from itertools import islice
 
 import pytest
 import pytorch_lightning as lightning
@@ -446,3 +447,22 @@ def test_what_is_quiet_in_a_fit_is_not_quiet_after_it():
     make_trainer(1).fit(BiasModel(), loaders.train, loaders.val)
     assert warnings.filters == filters
     assert logging.getLogger("pytorch_lightning").level == level
+
+
+def test_a_model_may_take_its_own_steps_many_a_call():
+    class ManyStepsACall(BiasModel):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, dataloader_iter):
+            for batch, batch_idx, _ in islice(dataloader_iter, 3):
+                loss = super().training_step(batch, batch_idx)
+                self.optimizers().zero_grad()
+                self.manual_backward(loss)
+                self.optimizers().step()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*dataloader_iter.*")
+        _, weights, _ = fit(our_trainer, ManyStepsACall)
+    torch.testing.assert_close(weights, fit(our_trainer, BiasModel)[1])

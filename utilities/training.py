@@ -76,7 +76,7 @@ class RatingModel(lightning.LightningModule):
     def on_train_epoch_end(self):
         """Log the mean over the epoch's rows."""
         if self._train_mse.update_called:
-            self.log("train_loss", self._train_mse)
+            self.log("train_loss", self._train_mse, batch_size=1)  # the size is the metric's own affair
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         """Log the mean over the rows; `val_loss` is the first loader's where there are several."""
