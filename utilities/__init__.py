@@ -39,6 +39,7 @@ _MODULE_OF = {
     "DictLogger": "tracking",
     "mlflow_logger": "tracking",
     "runs_to_df": "tracking",
+    "send_kept_runs": "tracking",
     "step_logs_to_df": "tracking",
     "tracking_client": "store",
     "training_logs_to_df": "tracking",
