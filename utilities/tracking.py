@@ -1,7 +1,6 @@
 """Runs and their metrics: into MLflow without slowing the fit, and back as frames."""
 
 import json
-import logging
 import math
 import sys
 import warnings
@@ -37,9 +36,6 @@ _RUN_SCHEMA = {
     "start_time": pl.Int64,
     "seconds": pl.Float64,
 }
-
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class DictLogger(Logger):
