@@ -357,8 +357,9 @@ def test_a_store_that_is_no_file_is_refused_at_once(monkeypatch, tmp_path):
 
 
 def test_the_in_memory_logger_keeps_metrics_and_parameters_by_name():
-    logger = DictLogger()
-    logger.log_metrics({"a": 1.0, "b": 2.0}, step=0)
+    logger, reused = DictLogger(), {"a": 1.0, "b": 2.0}
+    logger.log_metrics(reused, step=0)
+    reused.clear()
     logger.log_metrics({"a": 3.0}, step=5)
     logger.log_hyperparams({"k": 5})
     logger.log_hyperparams({"seed": 0})
@@ -465,6 +466,28 @@ def test_several_validations_in_an_epoch_are_rows_of_their_own(any_logger, loade
     plain_trainer(any_logger, val_check_interval=2).fit(PlainModel(), loaders.train, loaders.val)
     rows = [(epoch, step) for epoch, step, dataset in epochs_of(any_logger) if dataset == "val_loss"]
     assert rows == [(1, 1), (1, 3), (2, 5), (2, 7)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_validations_before_between_and_after_fits_are_no_rows(any_logger, loaders):
+    model = PlainModel()
+    trainer = plain_trainer(any_logger)
+    trainer.validate(model, loaders.val, verbose=False)
+    trainer.fit(model, loaders.train, loaders.val)
+    trainer.validate(model, loaders.val, verbose=False)
+    assert epochs_of(any_logger) == TWO_EPOCHS
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(model, loaders.train, loaders.val)
+    assert epochs_of(any_logger) == [*TWO_EPOCHS, (3, 11, "train_loss"), (3, 11, "val_loss")]
+    plain_trainer(any_logger).validate(model, loaders.val, verbose=False)
+    plain_trainer(any_logger).fit(model, loaders.train, loaders.val)
+    assert epochs_of(any_logger) == TWO_EPOCHS
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_validation_after_each_step_is_a_row(any_logger, loaders):
+    plain_trainer(any_logger, val_check_interval=1).fit(PlainModel(), loaders.train, loaders.val)
+    assert [step for _, step, dataset in epochs_of(any_logger) if dataset == "val_loss"] == list(range(8))
 
 
 # More than one fit in a run

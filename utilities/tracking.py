@@ -306,7 +306,8 @@ def training_logs_to_df(run_id: str | Logger, name: str | None = None) -> pl.Dat
                 continue
             while rows and rows[-1][0] >= row[0]:
                 rows.pop()
-            rows += [*(v for v in validated if v[0] == row[0]), row]
+            first = rows[-1][1] + 1 if rows else 0
+            rows += [*_within_fit(validated, epoch=row[0], first=first), row]
             validated = []
     rows = rows or validated
     if not rows:
@@ -450,6 +451,13 @@ def _is_by_step(calls: list[tuple[int, dict[str, float]]]) -> bool:
         if "train_loss" in values:
             previous = epoch, step
     return False
+
+
+def _within_fit(rows: list[tuple], epoch: int, first: int) -> list[tuple]:
+    """Take an epoch's validations, and none that came before the epoch's first step unless every step was validated."""
+    by_step = {row[1]: row for row in rows if row[0] == epoch}
+    steps = sorted(by_step)
+    return [by_step[step] for step in steps if step != first or steps[1:2] in ([], [first + 1])]
 
 
 def _finite_or_not(value: float) -> float:
