@@ -10,6 +10,8 @@ from itertools import islice
 import pytest
 import pytorch_lightning as lightning
 import torch
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.callbacks import StochasticWeightAveraging as Averaging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -18,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from conftest import REPOSITORY
 from utilities import DictLogger, get_data_loaders, make_trainer, train_model
 from utilities.training import BestCheckpoint, FitProgressBar
 
@@ -466,3 +469,31 @@ def test_a_model_may_take_its_own_steps_many_a_call():
         warnings.filterwarnings("ignore", ".*dataloader_iter.*")
         _, weights, _ = fit(our_trainer, ManyStepsACall)
     torch.testing.assert_close(weights, fit(our_trainer, BiasModel)[1])
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from tiny import BiasModel, mapped_ratings_df
+import pytorch_lightning as lightning, utilities
+
+class Interrupt(lightning.Callback):
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+model = BiasModel()
+utilities.train_model(lambda: model, mapped_ratings_df(150), batch_size=32, callbacks=Interrupt())
+"""
+
+
+def test_a_notebook_shows_of_an_interrupted_fit_what_was_kept_and_goes_on():
+    source = INTERRUPTED.format(tests=str(REPOSITORY / "tests"))
+    notebook = new_notebook(
+        cells=[new_code_cell(source), new_code_cell("print(model.user_biases.weight.abs().sum() > 0)")]
+    )
+    NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(REPOSITORY)}}).execute()
+    error = notebook.cells[0].outputs[-1]
+    assert error.ename == "KeyboardInterrupt"
+    assert error.evalue.startswith("training interrupted in epoch 2; the model has the best weights so far, val_loss ")
+    assert notebook.cells[1].outputs[0].text == "tensor(True)\n"

@@ -23,6 +23,7 @@ from .store import tracking_client as tracking_client
 from .tracking import DictLogger as DictLogger
 from .tracking import mlflow_logger as mlflow_logger
 from .tracking import runs_to_df as runs_to_df
+from .tracking import send_kept_runs as send_kept_runs
 from .tracking import step_logs_to_df as step_logs_to_df
 from .tracking import training_logs_to_df as training_logs_to_df
 from .training import EarlyStoppingWithMinEpochs as EarlyStoppingWithMinEpochs
