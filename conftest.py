@@ -19,6 +19,7 @@ def pytest_configure(config):
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the Makefile has it
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are slow on a busy machine
     os.environ["MOVIELENS_ACCELERATOR"] = "cpu"  # which the outputs in the notebooks come from
+    os.environ["MOVIELENS_CLAIMS"] = "strict"
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 

@@ -5,6 +5,7 @@ import copy
 import os
 import re
 import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 import latex2mathml.converter
 import nbformat
 import polars as pl
-from export_models import MODELS, models_source
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
@@ -44,6 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, value in THREADS.items():
         os.environ.setdefault(name, value)
+    os.environ["MOVIELENS_CLAIMS"] = "strict"
     {"run": run, "refresh": refresh}[arguments.mode](chosen(arguments.notebooks))
 
 
@@ -63,17 +64,44 @@ def run(paths: list[Path]) -> None:
     start = datetime.now(UTC)
     print(utilities.settings(), flush=True)
     BUILD.mkdir(exist_ok=True)
+    claims = {}
     for path in paths:
         notebook = execute(path)
         nbformat.write(notebook, BUILD / path.name)
         write(BUILD / f"{path.stem}.html", as_html(notebook, path.stem))
+        claims[path.stem] = claims_of(notebook)
     runs = results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start))
     text = f"# Results\n\nThe runs of these notebooks:\n\n{runs}\n"
     results = utilities.data_folder("results") / "which_model.md"
     if results.exists() and results.stat().st_mtime >= start.timestamp():
         text += f"\n{results.read_text(encoding='utf-8').strip()}\n"
+    text += f"\n{ledger(claims)}\n"
     write(BUILD / "results.md", text)
     print(f"\n{text}\nThis table and the notebooks as executed are in {BUILD}.")
+
+
+def claims_of(notebook: nbformat.NotebookNode) -> list[tuple[str, bool]]:
+    """Give the claims that an executed notebook has printed, and whether they hold."""
+    printed = [
+        output.text
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+    ]
+    lines = "".join(printed).splitlines()
+    return [(line[2:], line[0] == "✓") for line in lines if line.startswith(("✓ ", "✗ "))]
+
+
+def ledger(claims: dict[str, list[tuple[str, bool]]]) -> str:
+    """Say in Markdown which claims of the notebooks hold and which do not."""
+    everything = [holds for of_notebook in claims.values() for _, holds in of_notebook]
+    text = f"# Claims\n\n{sum(everything)} of {len(everything)} hold on this data.\n"
+    for name, of_notebook in claims.items():
+        text += f"\n## {name}\n\n"
+        text += "".join(
+            f"- {'✓' if holds else '✗'} {sentence}\n" for sentence, holds in of_notebook
+        )
+    return text
 
 
 def refresh(paths: list[Path]) -> None:
@@ -87,12 +115,13 @@ def refresh(paths: list[Path]) -> None:
     for name in [name for name in os.environ if name.startswith("MOVIELENS_")]:
         del os.environ[name]
     os.environ |= {
+        "MOVIELENS_CLAIMS": "strict",
         "MOVIELENS_ACCELERATOR": "cpu",
         "MOVIELENS_DATA_DIR": str(state / "data"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    write(MODELS, models_source())
+    subprocess.run([sys.executable, FOLDER / "export_models.py"], check=True)
     for path in paths:
         metadata = nbformat.read(path, as_version=4).metadata
         notebook = execute(path)

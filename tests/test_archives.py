@@ -487,6 +487,12 @@ def test_a_rated_movie_that_is_not_listed_is_kept_without_a_title_and_with_a_war
     assert utilities.load_ratings("ml-latest").rows() == SORTED
 
 
+def test_an_archive_asked_for_by_name_is_loaded_whatever_the_environment_names(folder, monkeypatch):
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-26m")
+    (folder / "ml-latest.zip").write_bytes(zipped("ml-latest"))
+    assert_loads("ml-latest")
+
+
 @pytest.mark.parametrize(("line", "named"), [("4,7,5.5,1", "the first 5.5"), ("4,7,nan,1", "the first nan")])
 def test_a_rating_that_is_none_is_refused_at_conversion(folder, line, named):
     files = tables_of("ml-latest")

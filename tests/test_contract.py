@@ -7,6 +7,7 @@ import shutil
 import signal
 import warnings
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 from lightning_fabric import Fabric
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -29,6 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from conftest import REPOSITORY
 from utilities import DictLogger, get_data_loaders, make_trainer, train_model
 from utilities.training import BestCheckpoint, FitProgressBar
 
@@ -630,3 +634,50 @@ def test_a_layer_without_a_size_yet_is_not_counted():
     loaders, logger = get_data_loaders(RATINGS_DF, batch_size=32), DictLogger()
     make_trainer(1, logger=logger, enable_checkpointing=False).fit(Lazy(), loaders.train, loaders.val)
     assert "n_parameters" not in logger.params and logger.params["batch_size"] == 32
+
+
+def test_a_model_may_take_its_own_steps_many_a_call():
+    class ManyStepsACall(BiasModel):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, dataloader_iter):
+            for batch, batch_idx, _ in islice(dataloader_iter, 3):
+                loss = super().training_step(batch, batch_idx)
+                self.optimizers().zero_grad()
+                self.manual_backward(loss)
+                self.optimizers().step()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*dataloader_iter.*")
+        _, weights, _ = fit(our_trainer, ManyStepsACall)
+    torch.testing.assert_close(weights, fit(our_trainer, BiasModel)[1])
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from tiny import BiasModel, mapped_ratings_df
+import pytorch_lightning as lightning, utilities
+
+class Interrupt(lightning.Callback):
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+model = BiasModel()
+utilities.train_model(lambda: model, mapped_ratings_df(150), batch_size=32, callbacks=Interrupt())
+"""
+
+
+def test_a_notebook_shows_of_an_interrupted_fit_what_was_kept_and_goes_on():
+    source = INTERRUPTED.format(tests=str(REPOSITORY / "tests"))
+    notebook = new_notebook(
+        cells=[new_code_cell(source), new_code_cell("print(model.user_biases.weight.abs().sum() > 0)")]
+    )
+    NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(REPOSITORY)}}).execute()
+    error = notebook.cells[0].outputs[-1]
+    assert error.ename == "KeyboardInterrupt"
+    assert error.evalue.startswith("training interrupted in epoch 2; the model has the best weights so far, val_loss ")
+    assert notebook.cells[1].outputs[0].text == "tensor(True)\n"

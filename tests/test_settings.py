@@ -169,6 +169,7 @@ def test_an_explicit_dataset_and_the_data_folder_need_no_valid_dataset_in_the_en
 
 def test_the_version_is_that_of_the_checkout_or_of_what_is_installed(environment, tmp_path):
     copytree(ROOT / "utilities", tmp_path / "utilities", ignore=ignore_patterns("__pycache__"))
+    (tmp_path / "utilities" / "__init__.py").write_text("")  # it needs what is installed
     script = "from utilities.settings import package_version; print(package_version())"
 
     def version(project, *options):

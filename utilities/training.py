@@ -103,13 +103,14 @@ class RatingModel(lightning.LightningModule):
             self.log("train_loss_step", mse)
             return
         if not self._train_mean.update_called:
-            self.log("train_loss", self._train_mean, on_step=False, on_epoch=True, metric_attribute="_train_mean")
+            options = {"metric_attribute": "_train_mean", "batch_size": batch_size}
+            self.log("train_loss", self._train_mean, on_step=False, on_epoch=True, **options)
         self._train_mean.update(mse, batch_size)
         if not (loggers := self.loggers) or not self.trainer.log_every_n_steps:
             return
         trainer, step = self.trainer, self.global_step
-        if not self.automatic_optimization or isinstance(trainer.optimizers[0], torch.optim.LBFGS):
-            self.log("train_loss_step", mse)  # a step has several optimizers, or evaluations
+        if len(trainer.optimizers) > 1 or isinstance(trainer.optimizers[0], torch.optim.LBFGS):
+            self.log("train_loss_step", mse, batch_size=batch_size)  # several optimizers or evaluations make a step
             return
         is_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         if is_step and (step + 1) % trainer.log_every_n_steps == 0:
