@@ -476,6 +476,7 @@ def test_validations_before_between_and_after_fits_are_no_rows(any_logger, loade
     trainer.fit(model, loaders.train, loaders.val)
     trainer.validate(model, loaders.val, verbose=False)
     assert epochs_of(any_logger) == TWO_EPOCHS
+    plain_trainer(any_logger).validate(model, loaders.val, verbose=False)
     trainer.fit_loop.max_epochs = 3
     trainer.fit(model, loaders.train, loaders.val)
     assert epochs_of(any_logger) == [*TWO_EPOCHS, (3, 11, "train_loss"), (3, 11, "val_loss")]
