@@ -581,7 +581,7 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for _ in range(600):
+        for _ in range(3000):
             with suppress(requests.RequestException):
                 return requests.get(f"{self.uri}/health", timeout=5).raise_for_status()
             time.sleep(0.1)
