@@ -5,7 +5,7 @@ Each gets four settings, of the cure's own knob where it has one, else of the le
 ratings. `quiet start`: the penalty from first embeddings of 0.01. `kind`: a penalty by look-ups or in ratings, four λ each.
 `loophole`: the penalty with `w` trained or frozen, and `overtrained`: both ends, for 40 epochs without early stopping.
 Writes `cures.csv` beside this file: the validation loss (stars²) of the best epoch and of the last, that epoch's number,
-and the training loss of epoch 6. Built-in sample, CPU, about five minutes of one core.
+and the training loss of epoch 6. Built-in sample, CPU, about six minutes of one core.
 """
 
 import os

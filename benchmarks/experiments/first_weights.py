@@ -2,7 +2,7 @@
 
 Varied are the spread of the first embeddings, `w` (its start, trained or frozen), the learning rate, the optimizer, the
 sigmoid and the penalty. Writes `first_weights.csv` beside this file: after each epoch the validation loss (stars²) and `w`.
-Built-in sample, CPU, about three minutes of one core.
+Built-in sample, CPU, about four minutes of one core.
 """
 
 import os
@@ -40,6 +40,7 @@ CONDITIONS = {
     "long and quiet": ({"w": 0.01, "w_trained": False}, 160, 3),
     "short and quiet": ({"std": 0.1, "w_trained": False}, 40, 3),
     "short and loud": ({"std": 0.1, "w": 100.0, "w_trained": False}, 40, 3),
+    "quiet w": ({"w": 0.01}, 100, 3),
     "no sigmoid": ({"sigmoid": False}, 150, 3),
     "penalty": ({"l2": 0.1}, 100, 3),
     "short, penalty": ({"std": 0.1, "l2": 0.1}, 40, 3),
