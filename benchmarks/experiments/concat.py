@@ -1,10 +1,12 @@
-"""What notebook 03 asks of five seeds: the axis that was not named, and the clamp inside the training loss.
+"""What notebook 03 asks of five seeds: an axis without a name, a clamp in the training loss, free weights on a product.
 
 `axis`: `FirstAttempt` as written or with its axis named, its biases trained or frozen at 0. `clamp`: three models with the
 clamp outside the training loss or inside; and the inner product with first embeddings that put many predictions beyond
-the scale, 60 epochs without early stopping or penalty.
+the scale, 60 epochs without early stopping or penalty. `weights`: GMF and NeuMF with the weights of their products free or
+frozen at 1, and GMF with free weights that its penalty charges for, in the settings of the inner product's best trial in
+`search.csv` (run `search.py` first), the network as by default.
 
-`python benchmarks/experiments/concat.py` writes `concat.csv` beside it: 60 fits, three minutes on one core.
+`python benchmarks/experiments/concat.py` writes `concat.csv` beside it: 85 fits, three minutes on one core.
 """
 
 import os
@@ -108,6 +110,47 @@ def clamp(name: str, inside: bool, seed: int, shape: tuple, ratings_df: pl.DataF
     }
 
 
+class Charged(models.GMF):
+    """`GMF` with the price on v⊙q_i in place of q_i: what v adds to the length is paid for."""
+
+    def penalty(self, user_ids, movie_ids):
+        users = self.user_bias(user_ids), self.user_embedding(user_ids)
+        movies = self.movie_bias(movie_ids), self.movie_embedding(movie_ids) * self.weights[:, 0]
+        return self.hparams.l2 * sum(rows.square().sum(1).mean() for rows in (*users, *movies))
+
+
+def weights(model_class, frozen: bool, seed: int, shape: tuple, ratings_df: pl.DataFrame) -> dict:
+    """Train a model with the weights of its product free or frozen at 1."""
+    search_df = pl.read_csv(Path(__file__).with_name("search.csv"), infer_schema_length=None)
+    of_model = (pl.col("model") == "biased inner product") & (pl.col("kind") == "best")
+    best = search_df.filter(of_model).row(0, named=True)
+
+    def build():
+        options = {column: best[column] for column in ("embedding_size", "l2", "learning_rate")}
+        model = model_class(*shape, init_std=0.02, **options)
+        model.weights.requires_grad_(not frozen)
+        return model
+
+    _, trainer = utilities.train_model(build, ratings_df, seed=seed, enable_progress_bar=False)
+    return {
+        "experiment": "weights",
+        "model": "NeuMF" if model_class is models.NeuMF else "GMF",
+        "setting": "frozen" if frozen else "charged" if model_class is Charged else "free",
+        "seed": seed,
+        "val_loss": round(trainer.checkpoint_callback.best_model_score.item(), 4),
+        "spread": None,
+    }
+
+
+WEIGHTS = (
+    (models.GMF, False),
+    (models.GMF, True),
+    (Charged, False),
+    (models.NeuMF, False),
+    (models.NeuMF, True),
+)
+
+
 def main() -> None:
     """Train all, and write the table."""
     ratings_df, users_df, movie_ids_df = utilities.load_torch_data()
@@ -125,6 +168,7 @@ def main() -> None:
         for inside in (False, True)
         for seed in SEEDS
     ]
+    rows += [weights(model_class, frozen, seed, shape, ratings_df) for model_class, frozen in WEIGHTS for seed in SEEDS]
     pl.DataFrame(rows, infer_schema_length=None).write_csv(Path(__file__).with_suffix(".csv"))
 
 
