@@ -1,7 +1,7 @@
 """Measure published libraries on the course's own rows: validation and test MSE, and seconds to fit.
 
 Every library learns from the same 70 % of the ratings that the notebooks learn from, and nothing is tuned beyond what the
-names say. Predictions are clipped to 0.5 to 5 stars. Seconds are of processor time, which other programs disturb less. The
+names say. Predictions are clipped to the scale. Seconds are of processor time, which other programs disturb less. The
 first two models are the course's own; by the first of them notebook 05 finds that it has the same rows.
 
     make peers     # on two cores some ten minutes, most of them to install; writes benchmarks/peers.csv, prints it
@@ -34,11 +34,13 @@ IDS = ["userId", "movieId"]
 
 
 def fit_bias(train_df, users_df, movies_df):
-    return utilities.BiasBaseline.fit(train_df, regularization=5).predict
+    return utilities.BiasBaseline.fit(train_df, 5, utilities.rating_scale()).predict
 
 
 def fit_bayesian(train_df, users_df, movies_df):
-    model = utilities.BayesianFactorization.fit(train_df, users_df.height, utilities.movie_features(movies_df))
+    model = utilities.BayesianFactorization.fit(
+        train_df, users_df.height, utilities.movie_features(movies_df), utilities.rating_scale()
+    )
     return lambda df: model.predict(df)["prediction"]
 
 
@@ -47,7 +49,9 @@ def surprise(name, **options):
         from surprise import Dataset, Reader, prediction_algorithms
 
         algorithm = getattr(prediction_algorithms, name)(**options)
-        rows = Dataset.load_from_df(train_df.select(*IDS, "rating").to_pandas(), Reader(rating_scale=(0.5, 5)))
+        rows = Dataset.load_from_df(
+            train_df.select(*IDS, "rating").to_pandas(), Reader(rating_scale=utilities.rating_scale()[:2])
+        )
         algorithm.fit(rows.build_full_trainset())
         return lambda df: [algorithm.predict(user, movie).est for user, movie in df.select(IDS).iter_rows()]
 
@@ -65,7 +69,9 @@ def myfm(rank, sweeps, burn_in):
         model.fit(
             rows, train_df["rating"].to_numpy(), n_iter=sweeps, n_kept_samples=sweeps - burn_in, group_shapes=sizes
         )
-        return lambda df: np.clip(model.predict(encoder.transform(df.select(IDS).to_numpy())), 0.5, 5)
+        return lambda df: np.clip(
+            model.predict(encoder.transform(df.select(IDS).to_numpy())), *utilities.rating_scale()[:2]
+        )
 
     return fit
 

@@ -22,6 +22,7 @@ import utilities
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
+EXPERIMENTS = FOLDER.parent / "benchmarks" / "experiments"
 README = FOLDER.parent / "README.md"
 RESULTS_START, RESULTS_END = "<!-- results:start -->", "<!-- results:end -->"
 CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
@@ -122,12 +123,16 @@ def refresh(paths: list[Path]) -> None:
         "CUDA_VISIBLE_DEVICES": "",
     }
     subprocess.run([sys.executable, FOLDER / "export_models.py"], check=True)
+    everything = paths == chosen([])
+    for experiment in sorted(EXPERIMENTS.glob("[!_]*.py")) if everything else ():
+        print(f"{experiment.name} takes minutes", flush=True)
+        subprocess.run([sys.executable, experiment], check=True)
     for path in paths:
         metadata = nbformat.read(path, as_version=4).metadata
         notebook = execute(path)
         notebook.metadata = metadata
         write(path, nbformat.writes(notebook).replace("build/refresh/", "") + "\n")
-    if paths == chosen([]):
+    if everything:
         results = state / "data" / "results" / "which_model.md"
         replace_results(README, results.read_text(encoding="utf-8"))
 

@@ -1,15 +1,30 @@
 """Lightning's contract: whatever a `Trainer` is asked for, a `RatingModel` does as a plain `LightningModule` does."""
 
+import copy
 import logging
 import pickle
+import shutil
 import signal
 import warnings
 from collections import Counter
+from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning_fabric import Fabric
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    OnExceptionCheckpoint,
+    TQDMProgressBar,
+)
 from pytorch_lightning.callbacks import StochasticWeightAveraging as Averaging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from tiny import BiasModel, ScheduledModel, mapped_ratings_df
@@ -17,6 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from conftest import REPOSITORY
 from utilities import DictLogger, get_data_loaders, make_trainer, train_model
 from utilities.training import BestCheckpoint, FitProgressBar
 
@@ -81,6 +97,36 @@ class Manual:
         self.optimizers().step()
 
 
+class ByTurns(Manual):
+    """Steps with two optimizers, each on every second batch."""
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(table.parameters(), lr=0.05) for table in (self.user_biases, self.movie_biases)]
+
+    def training_step(self, batch, batch_idx):
+        loss = super(Manual, self).training_step(batch, batch_idx)
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            if batch_idx % 2:
+                optimizer.step()
+                optimizer.zero_grad()
+
+
+class ManyEvaluations:
+    def configure_optimizers(self):
+        return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=4)
+
+
+class OwnHooks:
+    """Overrides hooks without calling those of its base, as Lightning allows."""
+
+    def on_train_epoch_start(self):
+        pass
+
+    def on_train_epoch_end(self):
+        assert self.trainer.callback_metrics["train_loss"] > 0
+
+
 class StopsEpochEarly:
     def on_train_batch_start(self, batch, batch_idx):
         return -1 if batch_idx == 2 else None
@@ -103,6 +149,13 @@ class HookCounter(Callback):
 
     def on_train_epoch_end(self, *args):
         self.calls["train epoch"] += 1
+
+
+class LossReader(Callback):
+    """Reads the epoch's loss where Lightning has it ready."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.logger.log_metrics({"train_loss_read": trainer.callback_metrics["train_loss"]}, trainer.current_epoch)
 
 
 class Loaders(lightning.LightningDataModule):
@@ -157,6 +210,11 @@ CASES = {
     "a scheduler on steps": {"mixin": StepwiseDecay},
     "a scheduler on val_loss": {"mixin": DecayOnPlateau},
     "manual optimization": {"mixin": Manual},
+    "two optimizers that wait for a second batch": {"mixin": ByTurns},
+    "an optimizer that evaluates a batch several times": {"mixin": ManyEvaluations},
+    "hooks that do not call their base's": {"mixin": OwnHooks},
+    "a callback that reads train_loss at the epoch's end": {"callbacks": lambda: LossReader()},
+    "precision bf16-true": {"precision": "bf16-true"},
     "an epoch ended by on_train_batch_start": {"mixin": StopsEpochEarly},
     "stochastic weight averaging": {"callbacks": lambda: [Averaging(swa_lrs=0.01, swa_epoch_start=1)]},
     "a callback alone": {"callbacks": lambda: EarlyStopping("val_loss", stopping_threshold=100.0)},
@@ -344,7 +402,7 @@ def test_an_interrupted_fit_says_what_it_kept_and_has_the_best_weights():
         make_trainer(4, callbacks=UntilStep(13)).fit(model, loaders.train, loaders.val)
     assert model.level.item() == pytest.approx(3.2)
     assert signal.getsignal(signal.SIGINT) is handler
-    with pytest.raises(KeyboardInterrupt, match="interrupted in epoch 1; the last weights stay: no epoch was finished"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted in epoch 1; the model has its last weights"):
         make_trainer(4, callbacks=UntilStep(2)).fit(BiasModel(), loaders.train, loaders.val)
 
 
@@ -411,6 +469,23 @@ def test_a_fit_resumed_in_another_folder_takes_the_best_epoch_along(tmp_path):
     assert model.level.item() == pytest.approx(3.3)
 
 
+def test_a_resumed_fit_takes_the_best_epoch_from_beside_its_checkpoint(tmp_path):
+    loaders = get_data_loaders(RATINGS_DF.with_columns(rating=3.0), batch_size=32)
+
+    def fit_levels(folder, levels, resumed=None):
+        model = ScheduledModel(levels)
+        trainer = make_trainer(len(levels), checkpoint_folder=tmp_path / folder)
+        trainer.fit(model, loaders.train, loaders.val, ckpt_path=resumed and tmp_path / resumed / "last.ckpt")
+        return model.level.item()
+
+    fit_levels("original", [3.2, 3.5])
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    assert fit_levels("original", [3.2, 3.5, 3.1], "original") == pytest.approx(3.1)
+    fit_levels("used before", [4.9, 4.8])
+    for folder in ("used before", "new", "copy"):
+        assert fit_levels(folder, [3.2, 3.5, 3.6], "copy") == pytest.approx(3.2)
+
+
 def test_the_best_checkpoint_holds_weights_and_no_optimizer(tmp_path):
     loaders = get_data_loaders(RATINGS_DF, batch_size=32)
     make_trainer(2, checkpoint_folder=tmp_path).fit(BiasModel(), loaders.train, loaders.val)
@@ -446,3 +521,163 @@ def test_what_is_quiet_in_a_fit_is_not_quiet_after_it():
     make_trainer(1).fit(BiasModel(), loaders.train, loaders.val)
     assert warnings.filters == filters
     assert logging.getLogger("pytorch_lightning").level == level
+
+
+def test_a_copied_model_trains_on():
+    loaders, model, logger = get_data_loaders(RATINGS_DF, batch_size=32), BiasModel(), DictLogger()
+    trainer = make_trainer(1)
+    trainer.fit(model, loaders.train, loaders.val)
+    make_trainer(1, logger=logger).fit(copy.deepcopy(model), loaders.train, loaders.val)
+    assert len(logger.metrics["train_loss"]) == 1
+    assert copy.deepcopy(trainer).current_epoch == 1
+
+
+@pytest.mark.parametrize("logger", [None, DictLogger()])
+def test_fabric_trains_and_logs_the_steps(logger):
+    fabric = Fabric(accelerator="cpu", devices=1, loggers=logger)
+    model, loader = BiasModel(), get_data_loaders(RATINGS_DF, batch_size=32).train
+    model, optimizer = fabric.setup(model, model.configure_optimizers())
+    for batch_idx, batch in enumerate(fabric.setup_dataloaders(loader)):
+        optimizer.zero_grad()
+        fabric.backward(model.training_step(batch, batch_idx))
+        optimizer.step()
+    assert model.user_biases.weight.abs().sum() > 0
+    assert logger is None or len(logger.metrics["train_loss_step"]) == 4
+
+
+def test_a_loop_of_ones_own_needs_no_trainer():
+    model, loader = BiasModel(), get_data_loaders(RATINGS_DF, batch_size=32).train
+    with warnings.catch_warnings(action="ignore"):  # that nothing is logged
+        losses = [model.training_step(batch, batch_idx) for batch_idx, batch in enumerate(loader)]
+    assert len(losses) == 4 and losses[0].requires_grad
+
+
+def test_where_nothing_is_validated_any_more_every_epoch_is_trained():
+    loaders, model, trainer = get_data_loaders(RATINGS_DF, batch_size=32), BiasModel(), make_trainer(2, min_epochs=0)
+    trainer.validate(model, loaders.val, verbose=False)
+    trainer.fit(model, loaders.train)
+    assert trainer.current_epoch == 2
+
+
+def test_validations_may_go_by_the_clock():
+    loaders, trainer = get_data_loaders(RATINGS_DF, batch_size=32), make_trainer(2, val_check_interval="00:01:00:00")
+    trainer.fit(BiasModel(), loaders.train, loaders.val)
+    assert trainer.current_epoch == 2
+
+
+class AnyHyperParameter(BiasModel):
+    """Has hyper-parameters that torch does not load without being told that they are safe."""
+
+    def __init__(self, mean=np.float64(3.5), folder=Path()):  # noqa: B008
+        super().__init__()
+        self.save_hyperparameters()
+
+
+class WithoutMovies(BiasModel):
+    """Leaves what is not trained out of its checkpoints, and reads them so."""
+
+    def __init__(self):
+        super().__init__()
+        self.strict_loading = False
+        self.movie_biases.requires_grad_(False)
+
+    def state_dict(self, *args, **kwargs):
+        return {name: value for name, value in super().state_dict(*args, **kwargs).items() if "movie" not in name}
+
+
+class Renamed(BiasModel):
+    """Keeps its weights by other names in checkpoints."""
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["state_dict"] = {f"old.{name}": value for name, value in checkpoint["state_dict"].items()}
+
+    def on_load_checkpoint(self, checkpoint):
+        checkpoint["state_dict"] = {name[4:]: value for name, value in checkpoint["state_dict"].items()}
+
+
+@pytest.mark.parametrize("model_class", [AnyHyperParameter, WithoutMovies, Renamed])
+def test_the_best_weights_are_loaded_as_the_model_loads_checkpoints(model_class):
+    loaders, model = get_data_loaders(RATINGS_DF, batch_size=32), model_class()
+    trainer = make_trainer(9)
+    trainer.fit(model, loaders.train, loaders.val)
+    best = trainer.checkpoint_callback.best_model_score
+    (validated,) = trainer.validate(model, loaders.val, verbose=False)
+    assert trainer.callback_metrics["val_loss"] == validated["val_loss"] == pytest.approx(best.item())
+
+
+def test_a_checkpoint_of_an_interrupted_fit_has_the_last_weights_not_the_best(tmp_path):
+    loaders = get_data_loaders(RATINGS_DF.with_columns(rating=3.0), batch_size=32)
+    model, kept = ScheduledModel([3.2, 3.5, 3.6]), OnExceptionCheckpoint(tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="best weights"):
+        make_trainer(3, callbacks=[UntilStep(9), kept]).fit(model, loaders.train, loaders.val)
+    assert torch.load(kept.ckpt_path, weights_only=True)["state_dict"]["level"].item() == pytest.approx(3.6)
+    assert model.level.item() == pytest.approx(3.2)
+
+
+def test_the_bar_shows_what_is_logged_for_it(capsys):
+    class Shown(BiasModel):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            super().validation_step(batch, batch_idx)
+            self.log("rows", float(len(batch[0])), prog_bar=True)
+
+    loaders = get_data_loaders(RATINGS_DF, batch_size=32)
+    make_trainer(1).fit(Shown(), loaders.train, loaders.val)
+    assert "rows=30.000" in capsys.readouterr().out
+
+
+def test_a_layer_without_a_size_yet_is_not_counted():
+    class Lazy(BiasModel):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.LazyLinear(1)
+
+    loaders, logger = get_data_loaders(RATINGS_DF, batch_size=32), DictLogger()
+    make_trainer(1, logger=logger, enable_checkpointing=False).fit(Lazy(), loaders.train, loaders.val)
+    assert "n_parameters" not in logger.params and logger.params["batch_size"] == 32
+
+
+def test_a_model_may_take_its_own_steps_many_a_call():
+    class ManyStepsACall(BiasModel):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, dataloader_iter):
+            for batch, batch_idx, _ in islice(dataloader_iter, 3):
+                loss = super().training_step(batch, batch_idx)
+                self.optimizers().zero_grad()
+                self.manual_backward(loss)
+                self.optimizers().step()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*dataloader_iter.*")
+        _, weights, _ = fit(our_trainer, ManyStepsACall)
+    torch.testing.assert_close(weights, fit(our_trainer, BiasModel)[1])
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from tiny import BiasModel, mapped_ratings_df
+import pytorch_lightning as lightning, utilities
+
+class Interrupt(lightning.Callback):
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+model = BiasModel()
+utilities.train_model(lambda: model, mapped_ratings_df(150), batch_size=32, callbacks=Interrupt())
+"""
+
+
+def test_a_notebook_shows_of_an_interrupted_fit_what_was_kept_and_goes_on():
+    source = INTERRUPTED.format(tests=str(REPOSITORY / "tests"))
+    notebook = new_notebook(
+        cells=[new_code_cell(source), new_code_cell("print(model.user_biases.weight.abs().sum() > 0)")]
+    )
+    NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(REPOSITORY)}}).execute()
+    error = notebook.cells[0].outputs[-1]
+    assert error.ename == "KeyboardInterrupt"
+    assert error.evalue.startswith("training interrupted in epoch 2; the model has the best weights so far, val_loss ")
+    assert notebook.cells[1].outputs[0].text == "tensor(True)\n"

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -80,10 +81,13 @@ def course(tmp_path, monkeypatch):
         monkeypatch.setattr(execute, name, course / {"FOLDER": "", "BUILD": "build"}[name])
     monkeypatch.setattr(execute, "README", course / "README.md")
     (course / "README.md").write_text(TEXT)
+    shutil.copy(REPOSITORY / "notebooks" / "export_models.py", course)
+    (tmp_path / "utilities").mkdir()
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     metadata["language_info"] = {"name": "python", "version": "3.10.0"}
     prose = [new_markdown_cell(text) for text in ("# One", "Half: $\\frac{1}{2}$. Next: [two](02_two.ipynb#Recap).")]
-    one = [*prose, new_code_cell("import os\nprint(1 + 1, os.environ.get('MOVIELENS_ACCELERATOR'))")]
+    exported = new_code_cell("class Model:\n    pass", metadata={"tags": ["export"]})
+    one = [*prose, exported, new_code_cell("import os\nprint(1 + 1, os.environ.get('MOVIELENS_ACCELERATOR'))")]
     two = [
         new_code_cell(
             "import utilities\npath = utilities.data_folder('results') / 'which_model.md'\n"
@@ -125,6 +129,7 @@ def test_a_refresh_rewrites_outputs_and_results_but_no_metadata_whatever_the_env
     refreshed = nbformat.read(course / "01_one.ipynb", as_version=4)
     assert refreshed.cells[-1].outputs[0].text == "2 cpu\n"
     assert refreshed.metadata == metadata
+    assert "class Model:\n    pass" in (course.parent / "utilities" / "models.py").read_text()
     assert (course / "README.md").read_text() == TEXT.replace("old", "| neural cf | 0.734 |")
 
 

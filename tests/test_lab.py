@@ -60,6 +60,14 @@ def test_a_newer_original_is_put_beside_the_copy_once_and_a_line_says_so(origina
     assert (work / original.name).read_text() == "mine"
 
 
+def test_a_file_of_the_readers_own_with_a_notebooks_name_stays(original, work):
+    work.mkdir()
+    (work / original.name).write_text("mine")
+    lab.copy_to(work, [original])
+    assert (work / original.name).read_text() == "mine"
+    assert (work / f"02_inner_product.new-{date.today()}.ipynb").read_text() == "as it was"
+
+
 def test_a_copy_that_was_deleted_comes_back_as_the_original_is(original, work):
     lab.copy_to(work, [original])
     (work / original.name).unlink()

@@ -13,6 +13,7 @@ from utilities.settings import data_folder as data_folder
 from utilities.settings import settings as settings  # the module has the name, too: bound here, the function stays
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # else it tells of every table of a new store
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a download of one small file needs no bar
 with warnings.catch_warnings():  # MLflow and Lightning import it, and it asks for widgets nobody needs
     warnings.simplefilter("ignore")

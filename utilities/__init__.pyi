@@ -7,6 +7,7 @@ from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings
 from .datasets import rating_scale as rating_scale
 from .datasets import save_parquet as save_parquet
+from .frames import describe_rows as describe_rows
 from .frames import get_most_frequent_movies as get_most_frequent_movies
 from .frames import load_torch_data as load_torch_data
 from .frames import map_users_and_movies as map_users_and_movies
@@ -23,6 +24,7 @@ from .store import tracking_client as tracking_client
 from .tracking import DictLogger as DictLogger
 from .tracking import mlflow_logger as mlflow_logger
 from .tracking import runs_to_df as runs_to_df
+from .tracking import send_kept_runs as send_kept_runs
 from .tracking import step_logs_to_df as step_logs_to_df
 from .tracking import training_logs_to_df as training_logs_to_df
 from .training import EarlyStoppingWithMinEpochs as EarlyStoppingWithMinEpochs

@@ -14,16 +14,8 @@ import utilities
 class InnerProduct(utilities.RatingModel):
     """The dot product of two embeddings, squeezed onto the scale by a sigmoid."""
 
-    def __init__(
-        self,
-        n_users,
-        n_movies,
-        mean_rating,
-        scale,
-        embedding_size=5,
-        init_std=1.0,
-        learning_rate=5e-3,
-    ):
+    def __init__(self, n_users, n_movies, mean_rating, scale,
+                 embedding_size=5, init_std=1.0, learning_rate=5e-3):  # fmt: skip
         super().__init__(learning_rate)
         self.save_hyperparameters()
         self.user_embedding = nn.Embedding(n_users, embedding_size)

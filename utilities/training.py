@@ -20,8 +20,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
-from torchmetrics import MeanSquaredError
+from torchmetrics import Metric
 from tqdm import tqdm
 
 from utilities.loaders import get_data_loaders
@@ -36,15 +37,16 @@ class RatingModel(lightning.LightningModule):
     """A model of ratings without its architecture: subclasses add layers and `forward(user_ids, movie_ids)`.
 
     `forward` takes two i64 tensors of shape `[B]` and returns predictions in stars, f32 of shape `[B]`. Training minimises
-    the mean squared error plus `penalty`. Logged are `train_loss_step`, and `train_loss`, `val_loss` and `test_loss`, the
-    mean squared errors over all rows of an epoch, without the penalty. Everything else is as in any `LightningModule`.
+    the mean squared error plus `penalty`. Logged are `train_loss`, `val_loss` and `test_loss`, the mean squared errors over
+    all rows of an epoch, without the penalty, and for the loggers alone, not to be monitored, `train_loss_step`. Everything
+    else is as in any `LightningModule`.
     """
 
     def __init__(self, learning_rate: float = 5e-3):
         """Set Adam's step size."""
         super().__init__()
         self.learning_rate = learning_rate
-        self._train_mse = MeanSquaredError()
+        self._train_mean = _RowMean()
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
         """Return what is added to the loss of a training batch, a scalar in stars²; 0 unless overridden."""
@@ -61,22 +63,14 @@ class RatingModel(lightning.LightningModule):
         return F.mse_loss(_call(self, user_ids, movie_ids), ratings)
 
     def training_step(self, batch, batch_idx):
-        """Return the loss of a batch, and take note of its error."""
-        user_ids, movie_ids, ratings = batch
-        predictions = _call(self, user_ids, movie_ids)
-        mse = F.mse_loss(predictions, ratings)
-        self._train_mse.update(predictions.detach(), ratings)
-        self._log_step(mse, batch_idx)
-        return mse + self.penalty(user_ids, movie_ids)
+        """Return the loss of a batch, and log its error."""
+        mse = self.mse(batch)
+        self._log_training(mse.detach(), len(batch[-1]), batch_idx)
+        return mse + self.penalty(batch[0], batch[1])
 
-    def on_train_epoch_start(self):
+    def on_train_start(self):
         """Forget an epoch that was interrupted."""
-        self._train_mse.reset()
-
-    def on_train_epoch_end(self):
-        """Log the mean over the epoch's rows."""
-        if self._train_mse.update_called:
-            self.log("train_loss", self._train_mse)
+        self._train_mean.reset()
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         """Log the mean over the rows; `val_loss` is the first loader's where there are several."""
@@ -99,14 +93,47 @@ class RatingModel(lightning.LightningModule):
         options = {"batch_size": len(batch[-1]), "sync_dist": True, "add_dataloader_idx": dataloader_idx > 0}
         self.log(name, self.mse(batch), **options)
 
-    def _log_step(self, mse: Tensor, batch_idx: int) -> None:
-        """Give loggers the error of a step, as often as the trainer says: `self.log` takes half as long as a whole step."""
-        if not self.loggers or not self.trainer.log_every_n_steps:
+    @torch.compiler.disable
+    def _log_training(self, mse: Tensor, batch_size: int, batch_idx: int) -> None:
+        """Log a step, and its part of the epoch's mean, as `self.log` would: a call of it takes half as long as a step.
+
+        Lightning is shown the mean once an epoch, when it is empty; from then on it computes and resets it.
+        """
+        if self.fabric is not None:  # which knows no epochs
+            self.log("train_loss_step", mse)
             return
-        is_step = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
-        if is_step and (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
-            for logger in self.loggers:
-                logger.log_metrics({"train_loss_step": mse.item()}, step=self.global_step)
+        if not self._train_mean.update_called:
+            options = {"metric_attribute": "_train_mean", "batch_size": batch_size}
+            self.log("train_loss", self._train_mean, on_step=False, on_epoch=True, **options)
+        self._train_mean.update(mse, batch_size)
+        if not (loggers := self.loggers) or not self.trainer.log_every_n_steps:
+            return
+        trainer, step = self.trainer, self.global_step
+        if len(trainer.optimizers) > 1 or isinstance(trainer.optimizers[0], torch.optim.LBFGS):
+            self.log("train_loss_step", mse, batch_size=batch_size)  # several optimizers or evaluations make a step
+            return
+        is_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if is_step and (step + 1) % trainer.log_every_n_steps == 0:
+            for logger in loggers:
+                logger.log_metrics({"train_loss_step": mse.item()}, step)
+
+
+class _RowMean(Metric):
+    """The mean over an epoch's rows, in f32 or more whatever the model's precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("n_rows", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, n_rows: int) -> None:
+        """Add a batch."""
+        self.total = self.total + mean.float() * n_rows  # `+=` would keep what `model.to(torch.bfloat16)` made of it
+        self.n_rows = self.n_rows + n_rows
+
+    def compute(self) -> Tensor:
+        """Give the mean."""
+        return self.total / self.n_rows
 
 
 def _call(model: lightning.LightningModule, user_ids: Tensor, movie_ids: Tensor) -> Tensor:
@@ -156,21 +183,14 @@ def predict(model: lightning.LightningModule, ratings_df: pl.DataFrame, batch_si
 class EarlyStoppingWithMinEpochs(EarlyStopping):
     """Early stopping with a grace period: in the first `min_epochs` epochs only a loss that is no number stops training.
 
-    `Trainer(min_epochs=…)` is not the same: there the patience runs from the first epoch, and its verdict is only put off.
+    It judges when a validation ends: where nothing is validated, every epoch is trained. `Trainer(min_epochs=…)` is not the
+    same: there the patience runs from the first epoch, and its verdict is only put off.
     """
 
     def __init__(self, min_epochs: int = 6, monitor: str = "val_loss", patience: int = 3):
         """Stop after `patience` validations without a better `monitor`, counted once `min_epochs` epochs have passed."""
-        super().__init__(monitor=monitor, patience=patience)
-        self.min_epochs, self._has_validated = min_epochs, False
-
-    def on_validation_end(self, trainer, pl_module):
-        """Begin to judge: where nothing is validated, every epoch is trained."""
-        self._has_validated |= not trainer.sanity_checking
-        super().on_validation_end(trainer, pl_module)
-
-    def _should_skip_check(self, trainer) -> bool:
-        return not self._has_validated or super()._should_skip_check(trainer)
+        super().__init__(monitor=monitor, patience=patience, check_on_train_epoch_end=False)
+        self.min_epochs = min_epochs
 
     def _run_early_stopping_check(self, trainer) -> None:
         loss = trainer.callback_metrics.get(self.monitor)
@@ -208,37 +228,36 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer, pl_module):
         """Load the best weights; in every process, from the one that wrote them."""
         super().on_train_end(trainer, pl_module)
-        best = self._best() if trainer.is_global_zero else None
-        if best := trainer.strategy.broadcast(best):
-            pl_module.load_state_dict(best)
+        self.restore(trainer)
 
-    def on_exception(self, trainer, pl_module, exception):
-        """Load the best weights after an interruption, too, and have it say so."""
-        super().on_exception(trainer, pl_module, exception)
-        if not isinstance(exception, KeyboardInterrupt) or trainer.state.fn != TrainerFn.FITTING:
-            return
-        kept = "the last weights stay: no epoch was finished"
-        if trainer.world_size == 1 and (best := self._best()):
-            pl_module.load_state_dict(best)
-            kept = f"the model has the best weights so far, val_loss {self.best_model_score:.3f}"
-        exception.args = (f"training interrupted in epoch {trainer.current_epoch + 1}; {kept}",)
+    def restore(self, trainer) -> bool:
+        """Load the best weights as Lightning loads a checkpoint, and say whether there are any."""
+        checkpoint, model = None, trainer.lightning_module
+        if trainer.is_global_zero and self.best_model_path:  # a file of ours: hyper-parameters may be any objects
+            checkpoint = trainer.strategy.load_checkpoint(self.best_model_path, weights_only=False)
+        checkpoint = trainer.strategy.broadcast(checkpoint)
+        if checkpoint is None:
+            return False
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading)
+        return True
 
-    def _best(self) -> dict | None:
-        """Read the best weights, if any epoch was validated."""
-        path = self.best_model_path
-        return torch.load(path, weights_only=True, map_location="cpu")["state_dict"] if path else None
+    def on_load_checkpoint(self, trainer, pl_module, checkpoint):
+        """Note where the fit is resumed from."""
+        self._beside = Path(trainer.ckpt_path).with_name("best.ckpt")
 
     def load_state_dict(self, state_dict):
-        """Take the best checkpoint along into this folder, or find it here when both were moved."""
+        """Take the best checkpoint along into this folder: the one beside what is resumed, else the one named there."""
         own, old = Path(self.dirpath, "best.ckpt"), Path(state_dict["best_model_path"])
-        if not own.is_file() and old.is_file():
-            own.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(old, own)
-        if state_dict["best_model_path"] and not own.is_file():
+        source = next(filter(Path.is_file, (self._beside, old)), None)
+        if state_dict["best_model_path"] and source is None:
             warnings.warn(
-                f"{old.name} is neither in {own.parent} nor in {old.parent}: best is what comes", stacklevel=2
+                f"best.ckpt is neither in {self._beside.parent} nor in {old.parent}: best is what comes", stacklevel=2
             )
             return
+        if state_dict["best_model_path"] and source.resolve() != own.resolve():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, own)
         score, path = state_dict["best_model_score"], str(own) if state_dict["best_model_path"] else ""
         moved = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
         super().load_state_dict(state_dict | moved | {"best_k_models": {path: score} if path else {}})
@@ -280,18 +299,23 @@ class FitProgressBar(ProgressBar):
         self._bar.update(trainer.global_step - self._bar.n)
 
     def on_train_epoch_end(self, trainer, pl_module):
-        """Show the epoch and its validation loss."""
-        val_loss = trainer.callback_metrics.get("val_loss", float("nan"))
-        self._bar.set_postfix(epoch=trainer.current_epoch + 1, val_loss=f"{val_loss:.3f}", refresh=False)
+        """Show the epoch, its validation loss, and what was logged with `prog_bar=True`."""
+        metrics = {"val_loss": trainer.callback_metrics.get("val_loss", float("nan"))} | trainer.progress_bar_metrics
+        metrics = {name: f"{value:.3f}" for name, value in metrics.items()}
+        self._bar.set_postfix(epoch=trainer.current_epoch + 1, **metrics, refresh=False)
 
     def on_train_end(self, trainer, pl_module):
         """Leave the bar where the fit ended."""
-        self._bar.close()
+        self._close()
 
     def on_exception(self, trainer, pl_module, exception):
         """Leave the bar where the fit broke off."""
-        if self._bar:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
             self._bar.close()
+        self._bar = None  # it holds the output's stream, which cannot be copied
 
 
 class RunRecord(Callback):
@@ -303,7 +327,8 @@ class RunRecord(Callback):
 
     def on_train_start(self, trainer, pl_module):
         """Log the parameters of the run."""
-        parameters = {"n_parameters": sum(p.numel() for p in pl_module.parameters())}
+        lazy = any(map(is_lazy, pl_module.parameters()))  # has no size before the first batch
+        parameters = {} if lazy else {"n_parameters": sum(p.numel() for p in pl_module.parameters())}
         loader = trainer.train_dataloader
         if isinstance(loader, DataLoader):
             batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
@@ -341,12 +366,23 @@ def _quietly(entry: Callable) -> Callable:
             with _quiet():
                 return entry(self, *args, **kwargs)
         except SystemExit as error:
-            if not isinstance(error.__context__, KeyboardInterrupt):
+            interruption = error.__context__
+            if not isinstance(interruption, KeyboardInterrupt):
                 raise
+            if self.state.fn == TrainerFn.FITTING:
+                interruption.args = (_keep_best(self),)
             signal.signal(signal.SIGINT, handler)  # Lightning has it ignored
-            raise error.__context__ from None
+            raise interruption from None
 
     return wrapped
+
+
+def _keep_best(trainer: lightning.Trainer) -> str:
+    """Give the model of an interrupted fit its best weights, now that all callbacks have seen the last; say so."""
+    best, kept = trainer.checkpoint_callback, "its last weights"
+    if trainer.world_size == 1 and isinstance(best, BestCheckpoint) and best.restore(trainer):
+        kept = f"the best weights so far, val_loss {best.best_model_score:.3f}"
+    return f"training interrupted in epoch {trainer.current_epoch + 1}; the model has {kept}"
 
 
 class _Trainer(lightning.Trainer):

@@ -6,7 +6,7 @@ the scale, 60 epochs without early stopping or penalty. `weights`: GMF and NeuMF
 frozen at 1, and GMF with free weights that its penalty charges for, in the settings of the inner product's best trial in
 `search.csv` (run `search.py` first), the network as by default.
 
-`python benchmarks/experiments/concat.py` writes `concat.csv` beside it: 85 fits, three minutes on one core.
+`python benchmarks/experiments/seeds.py` writes `seeds.csv` beside it: 85 fits, three minutes on one core.
 """
 
 import os
