@@ -19,7 +19,10 @@ MODELS = [
     models.BiasedInnerProduct,
     models.ConcatBias,
     models.NeuralCollaborativeFilter,
+    models.GMF,
+    models.NeuMF,
 ]
+INTERACTING = [models.NeuralCollaborativeFilter, models.GMF, models.NeuMF]
 
 
 @pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
@@ -85,11 +88,50 @@ def test_the_linear_head_is_a_sum_of_a_user_part_and_a_movie_part():
     assert table.std() > 0.1
 
 
-def test_the_dense_head_is_not():
+@pytest.mark.parametrize("architecture", INTERACTING, ids=lambda model: model.__name__)
+def test_a_dense_head_or_a_product_is_not(architecture):
     torch.manual_seed(0)
-    table = scores(with_wide_embeddings(models.NeuralCollaborativeFilter(N_USERS, N_MOVIES, 5.5, SCALE)).eval())
+    table = scores(with_wide_embeddings(architecture(N_USERS, N_MOVIES, 5.5, SCALE)).eval())
     additive = table.mean(1, keepdim=True) + table.mean(0, keepdim=True) - table.mean()
     assert (table - additive).abs().max() > 0.01
+
+
+def test_gmf_is_a_dot_product_with_rescaled_rows():
+    torch.manual_seed(0)
+    model = with_wide_embeddings(models.GMF(N_USERS, N_MOVIES, 5.5, SCALE, embedding_size=4))
+    torch.nn.init.normal_(model.weights)
+    with torch.no_grad():
+        dots = model.user_embedding.weight @ (model.weights[:, 0] * model.movie_embedding.weight).T
+    torch.testing.assert_close(scores(model), 5.5 + dots)
+
+
+def test_neumf_is_the_product_of_the_first_halves_and_a_network_on_the_second():
+    torch.manual_seed(0)
+    model = with_wide_embeddings(models.NeuMF(N_USERS, N_MOVIES, 5.5, SCALE, embedding_size=4)).eval()
+    user, movie = model.user_embedding.weight[1], model.movie_embedding.weight[2]
+    with torch.no_grad():
+        by_hand = user[:2] @ movie[:2] + model.output(torch.cat([user[2:], movie[2:]]))
+    assert scores(model)[1, 2].item() == pytest.approx(by_hand.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", [models.ConcatBias, *INTERACTING], ids=lambda model: model.__name__)
+def test_the_price_is_on_all_rows_looked_up(architecture):
+    model = architecture(N_USERS, N_MOVIES, 5.5, SCALE, embedding_size=2, l2=0.5)
+    with torch.no_grad():
+        model.user_embedding.weight[1] = torch.tensor([1.0, 2.0])
+        model.movie_embedding.weight[0] = torch.tensor([0.5, -0.25])
+        model.user_bias.weight[1], model.movie_bias.weight[0] = 0.4, -0.1
+        assert model.penalty(torch.tensor([1]), torch.tensor([0])).item() == pytest.approx(
+            0.5 * (0.16 + 5.0 + 0.01 + 0.3125)
+        )
+
+
+@pytest.mark.parametrize("architecture", INTERACTING, ids=lambda model: model.__name__)
+def test_its_settings_reach_a_model(architecture):
+    model = architecture(N_USERS, N_MOVIES, 5.5, SCALE, embedding_size=8, init_std=0.0, learning_rate=0.25)
+    assert model.user_embedding.weight.shape == (N_USERS, 8)
+    assert model.user_embedding.weight.abs().max() == 0
+    assert model.configure_optimizers().param_groups[0]["lr"] == 0.25
 
 
 def test_the_first_attempt_is_refused_with_both_shapes():
