@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
@@ -46,7 +46,7 @@ class RatingModel(lightning.LightningModule):
         """Set Adam's step size."""
         super().__init__()
         self.learning_rate = learning_rate
-        self._train_mean = _RowMean()
+        self._means = nn.ModuleDict({name: _RowMean() for name in ("train_loss", "val_loss", "test_loss")})
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
         """Return what is added to the loss of a training batch, a scalar in stars²; 0 unless overridden."""
@@ -70,15 +70,23 @@ class RatingModel(lightning.LightningModule):
 
     def on_train_start(self):
         """Forget an epoch that was interrupted."""
-        self._train_mean.reset()
+        self._means["train_loss"].reset()
+
+    def on_validation_start(self):
+        """Forget a validation that was interrupted."""
+        self._means["val_loss"].reset()
+
+    def on_test_start(self):
+        """Forget a test that was interrupted."""
+        self._means["test_loss"].reset()
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         """Log the mean over the rows; `val_loss` is the first loader's where there are several."""
-        self._log_epoch("val_loss", batch, dataloader_idx)
+        self._evaluate("val_loss", batch, dataloader_idx)
 
     def test_step(self, batch, batch_idx, dataloader_idx=0):
         """Log the mean over the rows; `test_loss` is the first loader's where there are several."""
-        self._log_epoch("test_loss", batch, dataloader_idx)
+        self._evaluate("test_loss", batch, dataloader_idx)
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         """Return predictions in stars, f32 of shape `[B]`."""
@@ -88,24 +96,32 @@ class RatingModel(lightning.LightningModule):
         """Use Adam, fused: one kernel a step, faster on CPUs too."""
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
 
-    def _log_epoch(self, name: str, batch, dataloader_idx: int) -> None:
-        """Add to the epoch's mean, in which batches weigh by their size, and processes by theirs."""
-        options = {"batch_size": len(batch[-1]), "sync_dist": True, "add_dataloader_idx": dataloader_idx > 0}
-        self.log(name, self.mse(batch), **options)
+    def _evaluate(self, name: str, batch, dataloader_idx: int) -> None:
+        """Add a batch to the mean of its loader, in which batches weigh by their size, and processes by theirs."""
+        mse, batch_size = self.mse(batch), len(batch[-1])
+        if dataloader_idx or self.fabric is not None:
+            self.log(name, mse, batch_size=batch_size, sync_dist=True)
+        else:
+            self._add(name, mse, batch_size)
 
-    @torch.compiler.disable
-    def _log_training(self, mse: Tensor, batch_size: int, batch_idx: int) -> None:
-        """Log a step, and its part of the epoch's mean, as `self.log` would: a call of it takes half as long as a step.
+    def _add(self, name: str, mse: Tensor, batch_size: int) -> None:
+        """Add a batch to an epoch's mean, as `self.log` would: a call of it takes half as long as a step.
 
         Lightning is shown the mean once an epoch, when it is empty; from then on it computes and resets it.
         """
+        mean = self._means[name]
+        if not mean.update_called:
+            options = {"metric_attribute": f"_means.{name}", "batch_size": batch_size, "add_dataloader_idx": False}
+            self.log(name, mean, on_step=False, on_epoch=True, **options)
+        mean.update(mse, batch_size)
+
+    @torch.compiler.disable
+    def _log_training(self, mse: Tensor, batch_size: int, batch_idx: int) -> None:
+        """Log a step, and its part of the epoch's mean."""
         if self.fabric is not None:  # which knows no epochs
             self.log("train_loss_step", mse)
             return
-        if not self._train_mean.update_called:
-            options = {"metric_attribute": "_train_mean", "batch_size": batch_size}
-            self.log("train_loss", self._train_mean, on_step=False, on_epoch=True, **options)
-        self._train_mean.update(mse, batch_size)
+        self._add("train_loss", mse, batch_size)
         if not (loggers := self.loggers) or not self.trainer.log_every_n_steps:
             return
         trainer, step = self.trainer, self.global_step
