@@ -22,7 +22,6 @@ import utilities
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
-EXPERIMENTS = FOLDER.parent / "benchmarks" / "experiments"
 README = FOLDER.parent / "README.md"
 RESULTS_START, RESULTS_END = "<!-- results:start -->", "<!-- results:end -->"
 CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
@@ -124,7 +123,8 @@ def refresh(paths: list[Path]) -> None:
     }
     subprocess.run([sys.executable, FOLDER / "export_models.py"], check=True)
     everything = paths == chosen([])
-    for experiment in sorted(EXPERIMENTS.glob("[!_]*.py")) if everything else ():
+    experiments = FOLDER.parent / "benchmarks" / "experiments"
+    for experiment in sorted(experiments.glob("[!_]*.py")) if everything else ():
         print(f"{experiment.name} takes minutes", flush=True)
         subprocess.run([sys.executable, experiment], check=True)
     for path in paths:

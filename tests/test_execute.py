@@ -83,6 +83,8 @@ def course(tmp_path, monkeypatch):
     (course / "README.md").write_text(TEXT)
     shutil.copy(REPOSITORY / "notebooks" / "export_models.py", course)
     (tmp_path / "utilities").mkdir()
+    (tmp_path / "benchmarks" / "experiments").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "experiments" / "long.py").write_text("open(__file__ + '.ran', 'w').close()")
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     metadata["language_info"] = {"name": "python", "version": "3.10.0"}
     prose = [new_markdown_cell(text) for text in ("# One", "Half: $\\frac{1}{2}$. Next: [two](02_two.ipynb#Recap).")]
@@ -129,6 +131,7 @@ def test_a_refresh_rewrites_outputs_and_results_but_no_metadata_whatever_the_env
     refreshed = nbformat.read(course / "01_one.ipynb", as_version=4)
     assert refreshed.cells[-1].outputs[0].text == "2 cpu\n"
     assert refreshed.metadata == metadata
+    assert (course.parent / "benchmarks" / "experiments" / "long.py.ran").exists()
     assert "class Model:\n    pass" in (course.parent / "utilities" / "models.py").read_text()
     assert (course / "README.md").read_text() == TEXT.replace("old", "| neural cf | 0.734 |")
 
