@@ -105,7 +105,7 @@ class RatingModel(lightning.LightningModule):
             self._add(name, mse, batch_size)
 
     def _add(self, name: str, mse: Tensor, batch_size: int) -> None:
-        """Add a batch to an epoch's mean, as `self.log` would: a call of it takes half as long as a step.
+        """Add a batch to an epoch's mean, as `self.log` would: a call of it costs a fifth of a step or more.
 
         Lightning is shown the mean once an epoch, when it is empty; from then on it computes and resets it.
         """
