@@ -1,12 +1,14 @@
 from . import models as models
 from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
-from .bayesian import movie_features as movie_features
 from .claims import claim as claim
 from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings
 from .datasets import rating_scale as rating_scale
 from .datasets import save_parquet as save_parquet
+from .features import count_features as count_features
+from .features import movie_features as movie_features
+from .features import user_features as user_features
 from .frames import describe_rows as describe_rows
 from .frames import get_most_frequent_movies as get_most_frequent_movies
 from .frames import load_torch_data as load_torch_data
@@ -17,6 +19,11 @@ from .metrics import bootstrap_interval as bootstrap_interval
 from .metrics import rating_metrics as rating_metrics
 from .plots import plot_learning_curves as plot_learning_curves
 from .plots import set_plot_style as set_plot_style
+from .rows import draw_rows as draw_rows
+from .rows import group_ratings as group_ratings
+from .rows import row_sums as row_sums
+from .rows import solve_rows as solve_rows
+from .rows import squared_errors as squared_errors
 from .settings import data_folder as data_folder
 from .settings import settings as settings
 from .splits import split_train_test as split_train_test
