@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import torch
 from torch import tensor
+from torch.distributions import Gamma
 
 from utilities import (
     BayesianFactorization,
@@ -14,11 +15,13 @@ from utilities import (
     rating_metrics,
     split_train_test,
 )
-from utilities.bayesian import _bags, _draw_prior, draw_rows
+from utilities.bayesian import NOISE_SHAPE, _chain, _draw_prior, _noise_posterior, _rate_posterior, _score
 from utilities.releases import Scale
+from utilities.rows import draw_rows, group_ratings, row_sums, squared_errors
 
 SCALE = Scale(0.5, 5.0, 0.5)
 N_USERS, N_MOVIES, NOISE = 120, 80, 0.4
+USERS = torch.ones(N_USERS, 1)  # no features
 
 
 def planted_ratings_df(size=2):
@@ -42,7 +45,7 @@ def planted_ratings_df(size=2):
 
 
 def fit(ratings_df, scale=SCALE, **options):
-    return BayesianFactorization.fit(ratings_df, N_USERS, torch.ones(N_MOVIES, 1), scale, **({"size": 3} | options))
+    return BayesianFactorization.fit(ratings_df, USERS, torch.ones(N_MOVIES, 1), scale, **({"size": 3} | options))
 
 
 @pytest.fixture(scope="module")
@@ -68,37 +71,13 @@ def test_its_intervals_hold_as_many_ratings_as_they_promise(planted):
     assert predictions_df["std"].mean() == pytest.approx(NOISE, abs=0.1)
 
 
-def test_the_draw_of_a_row_has_the_mean_and_covariance_worked_out_by_hand():
-    # one factor; movies y = 2 and y = -1, residuals 1 and 0.5 with weights 1 and 2; prior N((0.5, 0), (1/4, 1/3)):
-    # precision [[4 + 4 + 2, 2 - 2], [0, 3 + 1 + 2]] = [[10, 0], [0, 6]]; target (4·0.5 + 2 - 1, 0 + 1 + 1) = (3, 2)
-    n = 20_000
-    other = tensor([[2.0, 9.0], [-1.0, 9.0]])  # the biases of the other side stand in the residuals already
-    own_ids, other_ids = torch.arange(n).repeat_interleave(2), tensor([0, 1]).repeat(n)
-    prior = tensor([[0.5, 0.0]]).repeat(n, 1), tensor([4.0, 3.0])
-    torch.manual_seed(0)
-    residuals, weights = tensor([1.0, 0.5]).repeat(n), tensor([1.0, 2.0]).repeat(n)
-    rows = draw_rows(_bags(own_ids, other_ids, n), other, residuals, weights, prior)
-    assert torch.allclose(rows.mean(0), tensor([0.3, 2 / 6]), atol=0.01)
-    assert torch.allclose(rows.T.cov(), tensor([[1 / 10, 0.0], [0.0, 1 / 6]]), atol=0.005)
-
-
-def test_a_row_without_ratings_is_drawn_from_the_prior():
-    n = 20_000
-    prior = tensor([[0.5, -1.0]]).repeat(n, 1), tensor([4.0, 25.0])
-    torch.manual_seed(0)
-    nothing = torch.zeros(0, dtype=torch.int64)
-    rows = draw_rows(_bags(nothing, nothing, n), torch.ones(3, 2), torch.zeros(0), torch.zeros(0), prior)
-    assert torch.allclose(rows.mean(0), tensor([0.5, -1.0]), atol=0.02)
-    assert torch.allclose(rows.std(0), tensor([0.5, 0.2]), atol=0.01)
-
-
 def test_the_prior_finds_the_regression_on_features_and_what_it_leaves():
     torch.manual_seed(0)
     features = torch.cat([torch.ones(20_000, 1), torch.randn(20_000, 1)], 1)
     weights = tensor([[1.0, 0.0], [2.0, -0.5]])
     rows = features @ weights + torch.randn(20_000, 2) * tensor([0.5, 0.1])
-    mean, precision = _draw_prior(rows, features)
-    assert torch.allclose(mean, features @ weights, atol=0.1)
+    drawn, precision = _draw_prior(rows, features)
+    assert torch.allclose(drawn, weights, atol=0.05)
     assert torch.allclose(precision, tensor([4.0, 100.0]), rtol=0.05)
 
 
@@ -111,7 +90,7 @@ def test_a_movie_that_nobody_rated_is_taken_for_what_movies_of_its_kind_are():
     columns = {"userIdMapped": user_ids.numpy(), "movieIdMapped": movie_ids.numpy(), "rating": ratings.numpy()}
     train_df = pl.DataFrame(columns).filter(pl.col("movieIdMapped") >= 10)
     features = torch.stack([torch.ones(N_MOVIES), is_good - 0.5], 1)
-    model = BayesianFactorization.fit(train_df, N_USERS, features, SCALE, size=2, sweeps=60)
+    model = BayesianFactorization.fit(train_df, USERS, features, SCALE, size=2, sweeps=60)
     unrated_df = pl.DataFrame({"userIdMapped": range(10), "movieIdMapped": range(10)})
     assert model.predict(unrated_df)["prediction"].to_list() == pytest.approx([2.5, 3.5] * 5, abs=0.25)
 
@@ -153,32 +132,80 @@ def test_unseen_users_and_movies_get_wider_intervals_and_predictions_stay_on_the
     assert (predictions.min(), predictions.max()) == (2, 4)
 
 
-def test_movies_are_described_by_standardised_years_and_genres():
-    movies_df = pl.DataFrame(
-        {"year": [1990, 2000, None, 2010], "genres": [["Drama"], ["Drama", "War"], [], ["Drama"]]},
-        schema_overrides={"year": pl.Int32, "genres": pl.List(pl.String)},
+def test_running_means_predict_what_kept_draws_predict():
+    ratings_df = planted_ratings_df()
+    given = ratings_df, USERS, torch.ones(N_MOVIES, 1), SCALE
+    kept = BayesianFactorization.fit(*given, size=2, sweeps=12, burn_in=4, seed=3).predict(ratings_df)
+    running = BayesianFactorization.fit_predict(
+        ratings_df, ratings_df, *given[1:], size=2, sweeps=12, burn_in=4, seed=3
     )
-    features = movie_features(movies_df)
-    assert features.shape == (4, 5)  # ones, year, Drama, War, the year's square
-    assert torch.equal(features[:, 0], torch.ones(4))
-    assert torch.allclose(features[:, 1:].mean(0), torch.zeros(4), atol=1e-6)
-    assert torch.allclose(features[:, 1:].std(0, correction=0), torch.ones(4), atol=1e-5)
-    assert features[2, 1] == 0  # no year: the mean year
-    assert torch.allclose(features[:, 3], tensor([-1.0, 3.0, -1.0, -1.0]) / 3**0.5)
+    for column in ("prediction", "std"):
+        assert running[column].to_list() == pytest.approx(kept[column].to_list(), abs=1e-5)
 
 
-def test_a_movie_that_nobody_has_described_is_of_no_genre():
-    years, described = [1990, 2000, 2010], [["Drama"], ["War"]]
-    schema = {"year": pl.Int32, "genres": pl.List(pl.String)}
-    null_df, empty_df = (pl.DataFrame({"year": years, "genres": [*described, last]}, schema) for last in (None, []))
-    assert torch.equal(movie_features(null_df), movie_features(empty_df))
+def test_the_spread_of_what_draws_predict_and_the_noise_make_up_the_promised_one(planted):
+    _, test_df, model = planted
+    draws, ids = model.predict_draws(test_df), test_df["userIdMapped"].to_torch()
+    assert draws.shape == (len(model.users), test_df.height)
+    variance = draws.double().var(0, correction=0) + model.noise[ids]
+    assert model.predict(test_df)["std"].to_list() == pytest.approx(variance.sqrt().tolist(), abs=1e-3)
 
 
-def test_what_does_not_vary_is_no_feature():
-    movies_df = pl.DataFrame(
-        {"year": [None, None], "genres": [["Drama"], ["Drama"]]}, schema_overrides={"year": pl.Int32}
-    )
-    assert torch.equal(movie_features(movies_df), tensor([[1.0, 0, 0, 0], [1.0, 0, 0, 0]]))
+def test_multiplied_ratings_give_multiplied_predictions():
+    ratings_df = planted_ratings_df()
+    eightfold_df = ratings_df.with_columns(pl.col("rating") * 8)  # which no float rounds
+    options = {"size": 2, "sweeps": 12, "burn_in": 4}
+    one = fit(ratings_df, **options).predict(ratings_df)
+    other = fit(eightfold_df, Scale(4, 40, 4), **options).predict(ratings_df)
+    for column in ("prediction", "std"):
+        assert other[column].to_numpy() == pytest.approx(8 * one[column].to_numpy(), rel=1e-5)
+
+
+def test_new_users_are_predicted_from_their_ratings_and_their_intervals_hold(planted):
+    """Users that no fit has seen: half of their ratings are folded in, the other half is what the intervals are for."""
+    whole_df = planted_ratings_df()
+    model = fit(whole_df.filter(pl.col("userIdMapped") < 80))
+    new_df = whole_df.filter(pl.col("userIdMapped") >= 80).with_columns(pl.col("userIdMapped") - 80)
+    given_df, asked_df = new_df[::2], new_df[1::2]
+    folded, nobody = (model.fold_in(df, USERS[:40]).predict(asked_df) for df in (given_df, given_df.clear()))
+    mse, nobody_mse = (rating_metrics(asked_df["rating"], df["prediction"])["mse"] for df in (folded, nobody))
+    assert mse < 1.4 * NOISE**2 < nobody_mse / 2
+    for df in (folded, nobody):
+        held = (df["prediction"] - asked_df["rating"]).abs() < 1.645 * df["std"]
+        assert held.mean() == pytest.approx(0.90, abs=0.06)
+    assert folded["std"].mean() < 0.6 * nobody["std"].mean()
+
+
+def test_a_user_known_and_folded_in_again_gets_nearly_the_same_row(planted):
+    train_df, test_df, model = planted
+    folded = model.fold_in(train_df, USERS)
+    difference = (folded.predict(test_df)["prediction"] - model.predict(test_df)["prediction"]).abs()
+    assert difference.mean() < 0.05
+    assert folded.noise.numpy() == pytest.approx(model.noise.numpy(), rel=0.5)
+
+
+def test_the_noise_of_a_user_without_ratings_is_that_of_the_others(planted):
+    train_df, _, _ = planted
+    model = fit(train_df.filter(pl.col("userIdMapped") > 4))
+    assert model.noise[:5].sqrt().numpy() == pytest.approx(5 * [NOISE], abs=0.1)
+
+
+def test_a_saved_model_predicts_as_before_and_nothing_else_is_loaded(planted, tmp_path):
+    _, test_df, model = planted
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"old")
+    model.save(path)
+    assert BayesianFactorization.load(path).predict(test_df).equals(model.predict(test_df))
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+    (tmp_path / "text.pt").write_text("no model")
+    torch.save({"users": torch.ones(1)}, tmp_path / "other.pt")
+    for name in ("text.pt", "other.pt"):
+        with pytest.raises(
+            ValueError, match=f"{name} is no saved BayesianFactorization, which holds mean, deviation, users"
+        ):
+            BayesianFactorization.load(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        BayesianFactorization.load(tmp_path / "missing.pt")
 
 
 def test_no_rows_and_no_kept_draw_are_refused():
@@ -193,6 +220,127 @@ def test_on_the_built_in_sample_it_beats_the_biases_by_a_tenth():
     ratings_df, users_df, movie_ids_df = load_torch_data("built-in", 500)
     train_df, val_df, _ = split_train_test(ratings_df)
     movies_df = movie_ids_df.join(load_movies("built-in"), on="movieId", how="left", maintain_order="left")
-    model = BayesianFactorization.fit(train_df, users_df.height, movie_features(movies_df), SCALE, sweeps=60)
+    model = BayesianFactorization.fit(
+        train_df, torch.ones(users_df.height, 1), movie_features(movies_df), SCALE, sweeps=60
+    )
     mse = rating_metrics(val_df["rating"], model.predict(val_df)["prediction"])["mse"]
     assert mse < 0.94 * rating_metrics(val_df["rating"], BiasBaseline.fit(train_df, 5, SCALE).predict(val_df))["mse"]
+
+
+N_DRAWS = 6_000
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Numbers of a model with 3 users, 4 movies, 6 ratings and features of both sides, and their log joint density."""
+    torch.manual_seed(0)
+    user_ids, movie_ids, z = tensor([0, 0, 1, 1, 1, 2]), tensor([0, 1, 1, 2, 3, 0]), torch.randn(6)
+    features, its = (torch.randn(3, 2), torch.randn(4, 3)), {}
+    its["users"], its["movies"], its["v"], its["w"] = (torch.randn(n, 3) for n in (3, 4, 2, 3))
+    its["kappa"], its["lam"], its["tau"], its["beta"] = (torch.rand(n) + 0.5 for n in (3, 3, 3, 1))
+
+    def normal(x, mean, precision):
+        return (0.5 * precision.log() - 0.5 * precision * (x - mean) ** 2).sum()
+
+    def gamma(x, shape, rate):
+        return (shape * torch.as_tensor(rate).log() + (shape - 1) * x.log() - rate * x).sum()
+
+    def log_joint(**changed):
+        users, movies, v, w, kappa, lam, tau, beta = (value.double() for value in (its | changed).values())
+        scores = (users[user_ids, :-1] * movies[movie_ids, :-1]).sum(1) + users[user_ids, -1] + movies[movie_ids, -1]
+        rows = normal(users, features[0].double() @ v, kappa) + normal(movies, features[1].double() @ w, lam)
+        priors = normal(v, 0, kappa) + normal(w, 0, lam) + gamma(kappa, 1, 1.0) + gamma(lam, 1, 1.0)
+        return normal(z.double(), scores, tau[user_ids]) + rows + priors + gamma(tau, 4, beta) + gamma(beta, 1, 1.0)
+
+    grouped = group_ratings(user_ids, movie_ids, z, 3), group_ratings(movie_ids, user_ids, z, 4)
+    return its, features, grouped, log_joint
+
+
+def curvature(log_joint, name, value, **changed):
+    """Give minus the Hessian of the log density along one variable."""
+    hessian = torch.autograd.functional.hessian(lambda x: log_joint(**changed | {name: x}), value.double())
+    return -hessian.reshape(value.numel(), value.numel())
+
+
+def conditional_mean(log_joint, name, value):
+    """Give the mean of a normal conditional: one Newton step from anywhere."""
+    gradient = torch.autograd.functional.jacobian(lambda x: log_joint(**{name: x}), value.double()).flatten()
+    return value.double().flatten() + torch.linalg.solve(curvature(log_joint, name, value), gradient)
+
+
+@pytest.mark.parametrize("name", ["users", "movies"])
+def test_rows_are_drawn_as_the_stated_joint_density_has_them(tiny, name):
+    its, (user_features, movie_features_), (by_user, by_movie), log_joint = tiny
+    torch.manual_seed(0)
+    if name == "users":
+        sums, prior, weights = row_sums(by_user, its["movies"]), (user_features @ its["v"], its["kappa"]), its["tau"]
+    else:
+        sums, prior = row_sums(by_movie, its["users"], its["tau"]), (movie_features_ @ its["w"], its["lam"])
+        weights = None
+    drawn = torch.stack([draw_rows(sums, prior, weights) for _ in range(N_DRAWS)]).flatten(1).double()
+    assert torch.allclose(drawn.mean(0), conditional_mean(log_joint, name, its[name]), atol=0.06)
+    assert torch.allclose(drawn.T.cov(), torch.linalg.inv(curvature(log_joint, name, its[name])), atol=0.1)
+
+
+def test_regressions_and_spreads_are_drawn_as_the_stated_joint_density_has_them(tiny):
+    its, (user_features, _), _, log_joint = tiny
+    torch.manual_seed(0)
+    weights, precisions = zip(*(_draw_prior(its["users"], user_features) for _ in range(N_DRAWS)), strict=True)
+    mean = conditional_mean(log_joint, "v", its["v"])  # the same for every κ
+    assert torch.allclose(torch.stack(weights).flatten(1).double().mean(0), mean, atol=0.06)
+    best, shape = mean.reshape(its["v"].shape), 1 + 3 / 2
+    for column, drawn in enumerate(torch.stack(precisions).double().T):  # p(κ) = p(κ, V) / p(V | κ), at any V
+        logs = []
+        for value in (0.5, 2.0):
+            changed = {"kappa": its["kappa"].clone().index_fill_(0, tensor(column), value)}
+            logs.append(log_joint(v=best, **changed) - 0.5 * curvature(log_joint, "v", best, **changed).logdet())
+        rate = (logs[0] - logs[1] + (shape - 1) * torch.tensor(2.0 / 0.5).log()) / (2.0 - 0.5)
+        assert drawn.mean() == pytest.approx((shape / rate).item(), rel=0.05)
+        assert drawn.var() == pytest.approx((shape / rate**2).item(), rel=0.15)
+
+
+def test_noise_and_its_rate_are_drawn_as_the_stated_joint_density_has_them(tiny):
+    its, _, (by_user, _), log_joint = tiny
+    errors = squared_errors(by_user, row_sums(by_user, its["movies"]), its["users"])
+    conditionals = [
+        ("tau", n, *p) for n, p in enumerate(zip(*_noise_posterior(by_user, errors, its["beta"]), strict=True))
+    ]
+    conditionals.append(("beta", 0, *_rate_posterior(its["tau"])))
+    for name, position, shape, rate in conditionals:
+        gamma = Gamma(torch.as_tensor(shape).double(), rate.double())
+        low, high = (its[name].clone().index_fill_(0, tensor(position), value) for value in (0.5, 2.0))
+        expected = (gamma.log_prob(torch.tensor(2.0)) - gamma.log_prob(torch.tensor(0.5))).item()
+        assert (log_joint(**{name: high}) - log_joint(**{name: low})).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_ranks_of_planted_numbers_among_their_draws_are_uniform():
+    """Simulation-based calibration (Talts et al., 2018): draws of any other model rank them unevenly.
+
+    The numbers are those that forget quickly where the chain began; how a rating divides into biases and product is not.
+    """
+    n_users, n_movies, n_kept, every, n_cases = 6, 5, 15, 5, 80
+    torch.manual_seed(0)
+    user_ids, movie_ids = torch.where(torch.rand(n_users, n_movies) < 0.7)
+    features = torch.ones(n_users, 1), torch.stack([torch.ones(n_movies), torch.linspace(-1, 1, n_movies)], 1)
+    ranks = []
+    for _ in range(n_cases):
+        kappa, lam = Gamma(torch.ones(2, 2), 1.0).sample()
+        beta = Gamma(1.0, 1.0).sample()
+        tau = Gamma(torch.full((n_users,), NOISE_SHAPE), beta).sample()
+        users, movies = (
+            x @ (torch.randn(x.shape[1], 2) / spread.sqrt()) + torch.randn(len(x), 2) / spread.sqrt()
+            for x, spread in zip(features, (kappa, lam), strict=True)
+        )
+        z = _score(users[user_ids], movies[movie_ids]) + torch.randn(len(user_ids)) / tau[user_ids].sqrt()
+        grouped = group_ratings(user_ids, movie_ids, z, n_users), group_ratings(movie_ids, user_ids, z, n_movies)
+        draws = list(_chain(*grouped, *features, 1, (n_kept + 4) * every))[4 * every :: every]
+
+        def numbers(users, movies, kappa, beta):
+            return torch.stack([*_score(users[:2], movies[:2]), kappa[-1], beta])
+
+        drawn = torch.stack([numbers(d.users, d.movies, d.user_precisions, d.noise_rates) for d in draws])
+        ranks.append((drawn < numbers(users, movies, kappa, beta)).sum(0))
+    for its in torch.stack(ranks).T:
+        counts = (its // 4).bincount(minlength=4)  # 16 possible ranks in four bins
+        chi_squared = ((counts - n_cases / 4) ** 2 / (n_cases / 4)).sum()
+        assert chi_squared < 16.3, counts  # what one in a thousand exceeds, with three degrees of freedom

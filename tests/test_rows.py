@@ -64,7 +64,9 @@ def test_squared_errors_from_sums_are_those_of_the_ratings(case, chunked):
     grouped = group_ratings(users, movies, deviations, N_USERS)
     predictions = (with_one(movie_rows)[movies] * user_rows[users]).sum(1) + movie_rows[movies, -1]
     expected = torch.zeros(N_USERS).index_add_(0, users, (deviations - predictions) ** 2)
-    assert torch.allclose(squared_errors(grouped, row_sums(grouped, movie_rows), user_rows), expected, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(
+        squared_errors(grouped, row_sums(grouped, movie_rows), user_rows), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_draws_of_a_row_have_the_mean_and_covariance_of_its_posterior(case):

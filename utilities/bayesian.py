@@ -23,16 +23,16 @@ _FOLD_IN_SWEEPS = 5  # row and noise of one user are all but independent: a few 
 class BayesianFactorization:
     """Draws from the posterior of a factorisation with biases, features and a noise of each user.
 
-    The model, with z_ui = (r_ui - μ) / s for the mean μ and the standard deviation s of the training ratings, which are held:
+    The model of z_ui = (r_ui - μ) / s, with the mean μ and the standard deviation s of the training ratings held fixed:
 
     - z_ui ~ N(b_u + b_i + p_u·q_i, 1/τ_u) for every rating;
-    - (p_u, b_u) ~ N(Vᵀf_u, diag(1/κ)) and (q_i, b_i) ~ N(Wᵀg_i, diag(1/λ)), regressions on the features f of users, g of movies;
+    - (p_u, b_u) ~ N(Vᵀx_u, diag(1/κ)) and (q_i, b_i) ~ N(Wᵀx_i, diag(1/λ)), regressions on the features x of both sides;
     - V_df ~ N(0, 1/κ_f) and W_df ~ N(0, 1/λ_f), all κ_f and λ_f ~ Gamma(1, 1);
-    - τ_u ~ Gamma(4, β) with β ~ Gamma(1, 1), shape and rate: the noise of a user with few ratings is taken for that of others.
+    - τ_u ~ Gamma(4, β) with β ~ Gamma(1, 1), shape and rate: a user with few ratings is taken to be as noisy as others.
 
     Gibbs sampling draws each of these given the rest. All of the conditionals are normal or gamma, so that no draw is an
-    approximation (Salakhutdinov and Mnih, Bayesian Probabilistic Matrix Factorization using MCMC, 2008; for the features Simm
-    et al., Macau, 2015).
+    approximation (Salakhutdinov and Mnih, Bayesian Probabilistic Matrix Factorization using MCMC, 2008; for the features
+    Simm et al., Macau, 2015).
 
     Attributes:
         mean: μ, in stars.
@@ -71,7 +71,8 @@ class BayesianFactorization:
     ) -> "BayesianFactorization":
         """Draw from the posterior; nothing is tuned, so there is no validation set.
 
-        The draws take 4 (size + 1) bytes for each user, movie and kept sweep; where these are too many, `fit_predict` keeps none.
+        The draws take 4 (size + 1) bytes for each user, movie and kept sweep. Where that is too much, `fit_predict` keeps
+        none.
 
         Args:
             train_df: Ratings with columns `userIdMapped`, `movieIdMapped` and `rating`.
@@ -171,8 +172,8 @@ class BayesianFactorization:
         The movies do not learn from the new ratings, which is what makes it quick.
 
         Args:
-            ratings_df: What the new users have rated so far, maybe nothing, with columns `userIdMapped` (from 0, in a numbering of
-                their own), `movieIdMapped` and `rating`.
+            ratings_df: What the new users have rated so far, maybe nothing, with columns `userIdMapped` (from 0, in a
+                numbering of their own), `movieIdMapped` and `rating`.
             user_features: Of each new user, as in `fit`, f32 `[n_new, d]`.
             seed: Seed of the draws.
 
@@ -191,7 +192,9 @@ class BayesianFactorization:
                 sums, precision = row_sums(by_user, movies), NOISE_SHAPE / self.noise_rates[draw].expand(len(features))
                 for _ in range(_FOLD_IN_SWEEPS):
                     rows[draw] = draw_rows(sums, prior, precision)
-                    shape, rate = _noise_posterior(by_user, squared_errors(by_user, sums, rows[draw]), self.noise_rates[draw])
+                    shape, rate = _noise_posterior(
+                        by_user, squared_errors(by_user, sums, rows[draw]), self.noise_rates[draw]
+                    )
                     precision = Gamma(shape, rate).sample()
                 noise += rate / (shape - 1) / len(self.movies)
         return replace(self, users=rows, noise=noise * self.deviation**2)
@@ -234,11 +237,13 @@ class BayesianFactorization:
             raise
         except Exception as error:
             names = ", ".join(field.name for field in fields(cls))
-            raise ValueError(f"{path} is no saved BayesianFactorization, which holds {names}: fit and save it again") from error
+            raise ValueError(
+                f"{path} is no saved BayesianFactorization, which holds {names}: fit and save it again"
+            ) from error
 
 
 class _Draw(NamedTuple):
-    """All numbers of the model after a sweep; `noise` is the expectation of 1/τ given the rest, which varies less than a draw."""
+    """All numbers of the model after a sweep; `noise` is what 1/τ is expected to be given the rest: smoother than a draw."""
 
     users: Tensor
     movies: Tensor
@@ -249,7 +254,12 @@ class _Draw(NamedTuple):
 
 
 def _chain(
-    by_user: GroupedRatings, by_movie: GroupedRatings, user_features: Tensor, movie_features: Tensor, size: int, sweeps: int
+    by_user: GroupedRatings,
+    by_movie: GroupedRatings,
+    user_features: Tensor,
+    movie_features: Tensor,
+    size: int,
+    sweeps: int,
 ) -> Iterator[_Draw]:
     """Draw everything in turn, each given the rest; `by_user` and `by_movie` hold the same z_ui."""
     users, movies = (torch.randn(len(features), size + 1) * 0.3 for features in (user_features, movie_features))
@@ -261,7 +271,7 @@ def _chain(
         user_weights, user_precisions = _draw_prior(users, user_features)
         sums = row_sums(by_user, movies)
         users = draw_rows(sums, (user_features @ user_weights, user_precisions), precision)
-        noise_rate = Gamma(1 + NOISE_SHAPE * len(users), 1 + precision.sum()).sample()
+        noise_rate = Gamma(*_rate_posterior(precision)).sample()
         shape, rate = _noise_posterior(by_user, squared_errors(by_user, sums, users), noise_rate)
         precision = Gamma(shape, rate).sample()
         yield _Draw(users, movies, rate / (shape - 1), user_weights, user_precisions, noise_rate)
@@ -282,8 +292,17 @@ def _noise_posterior(by_user: GroupedRatings, squares: Tensor, noise_rate: Tenso
     return NOISE_SHAPE + by_user.counts / 2, noise_rate + squares / 2
 
 
+def _rate_posterior(precision: Tensor) -> tuple[float, Tensor]:
+    """Give shape and rate of the gamma distribution of β, given every τ_u."""
+    return 1 + NOISE_SHAPE * len(precision), 1 + precision.sum()
+
+
 def _predict(
-    draws: Iterable[tuple[Tensor, Tensor, Tensor]], ids: tuple[Tensor, Tensor], mean: float, deviation: float, scale: Scale
+    draws: Iterable[tuple[Tensor, Tensor, Tensor]],
+    ids: tuple[Tensor, Tensor],
+    mean: float,
+    deviation: float,
+    scale: Scale,
 ) -> pl.DataFrame:
     """Average what draws of (users, movies, noise) predict."""
     user_ids, movie_ids = ids
@@ -297,7 +316,9 @@ def _predict(
     return pl.DataFrame({"prediction": predictions.float().numpy(), "std": std.float().numpy()})
 
 
-def _prepare(train_df, user_features, movie_features, sweeps, burn_in) -> tuple[float, float, GroupedRatings, GroupedRatings]:
+def _prepare(
+    train_df, user_features, movie_features, sweeps, burn_in
+) -> tuple[float, float, GroupedRatings, GroupedRatings]:
     """Standardise ratings and group them both ways."""
     if train_df.is_empty() or not 0 <= burn_in < sweeps:
         raise ValueError(

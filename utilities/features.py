@@ -45,8 +45,8 @@ def user_features(users_df: pl.DataFrame) -> Tensor:
 def count_features(train_df: pl.DataFrame, user_features: Tensor, movie_features: Tensor) -> tuple[Tensor, Tensor]:
     """Add what was rated, and how often, to the features of both sides; the stars do not matter.
 
-    That somebody rated a movie says something, too: under a random split it helps. About new users these counts say the wrong
-    thing, and under a split by time as well, because there everybody has few ratings yet.
+    That somebody rated a movie says something, too: under a random split it helps. About new users these counts say the
+    wrong thing, and under a split by time as well: there everybody has few ratings yet.
 
     Args:
         train_df: Training ratings with columns `userIdMapped` and `movieIdMapped`.
@@ -54,14 +54,20 @@ def count_features(train_df: pl.DataFrame, user_features: Tensor, movie_features
         movie_features: f32 `[n_movies, e]`, the ones first.
 
     Returns:
-        The features of users with the logarithm of 1 + how many they rated and the means of the rated movies' features, and those
-        of movies with the logarithm of 1 + how often they were rated; the new columns standardised.
+        The features of users with the logarithm of 1 + how many they rated and the means of the rated movies' features,
+        and those of movies with the logarithm of 1 + how often they were rated; the new columns standardised.
     """
     user_ids, movie_ids = (train_df[f"{side}IdMapped"].cast(pl.Int64).to_torch() for side in ("user", "movie"))
-    n_rated, n_raters = user_ids.bincount(minlength=len(user_features)), movie_ids.bincount(minlength=len(movie_features))
+    n_rated, n_raters = (
+        user_ids.bincount(minlength=len(user_features)),
+        movie_ids.bincount(minlength=len(movie_features)),
+    )
     kinds = torch.zeros(len(user_features), movie_features.shape[1] - 1)
     kinds = kinds.index_add_(0, user_ids, movie_features[movie_ids, 1:]) / n_rated.clamp_min(1)[:, None]
-    of_users, of_movies = _with_ones(torch.cat([n_rated[:, None].log1p(), kinds], 1)), _with_ones(n_raters[:, None].log1p())
+    of_users, of_movies = (
+        _with_ones(torch.cat([n_rated[:, None].log1p(), kinds], 1)),
+        _with_ones(n_raters[:, None].log1p()),
+    )
     return torch.cat([user_features, of_users[:, 1:]], 1), torch.cat([movie_features, of_movies[:, 1:]], 1)
 
 

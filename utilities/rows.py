@@ -1,8 +1,8 @@
 """The linear algebra behind every factorisation here: the rows of one side, users or movies, given those of the other.
 
-With movies held, the row x = (p_u, b_u) of a user is a ridge regression of what they rated on (q_i, 1); with users held, the row
-of a movie is one too. `solve_rows` gives the solutions, `draw_rows` draws around them as far as the ratings leave room. Both
-start from sums over each row's ratings, which `row_sums` makes in one pass; nothing else looks at single ratings.
+With movies held, the row x = (p_u, b_u) of a user is a ridge regression of their ratings on (q_i, 1); with users held, the
+row of a movie is one too. `solve_rows` gives the solutions, `draw_rows` draws around them as far as the ratings leave room.
+Both start from sums over each row's ratings, which `row_sums` makes in one pass; nothing else looks at single ratings.
 
 An upper triangle of d² products is kept as the d (d + 1) / 2 numbers of its rows, one behind the other ("packed").
 """
@@ -96,8 +96,8 @@ def row_sums(ratings: GroupedRatings, other: Tensor, weights: Tensor | None = No
 def solve_rows(sums: RowSums, prior: tuple[Tensor, Tensor], weights: Tensor | None = None) -> Tensor:
     """Find the best row of every owner: ridge regression towards a prior.
 
-    A row x with ratings r = x·(y, 1) + c + noise of precision w and the prior N(m, diag(1/λ)) has the posterior N(A⁻¹t, A⁻¹),
-    A = diag(λ) + Σ w (y, 1)(y, 1)ᵀ and t = λ m + Σ w (r - c) (y, 1).
+    A row x with ratings r = x·(y, 1) + c + noise of precision w and the prior N(m, diag(1/λ)) has the posterior
+    N(A⁻¹t, A⁻¹), A = diag(λ) + Σ w (y, 1)(y, 1)ᵀ and t = λ m + Σ w (r - c) (y, 1).
 
     Args:
         sums: What the ratings say about each row.
