@@ -318,7 +318,7 @@ def test_the_ranks_of_planted_numbers_among_their_draws_are_uniform():
 
     The numbers are those that forget quickly where the chain began; how a rating divides into biases and product is not.
     """
-    n_users, n_movies, n_kept, every, n_cases = 6, 5, 15, 5, 80
+    n_users, n_movies, n_kept, every, n_cases = 10, 10, 15, 5, 80
     torch.manual_seed(0)
     user_ids, movie_ids = torch.where(torch.rand(n_users, n_movies) < 0.7)
     features = torch.ones(n_users, 1), torch.stack([torch.ones(n_movies), torch.linspace(-1, 1, n_movies)], 1)
@@ -333,7 +333,7 @@ def test_the_ranks_of_planted_numbers_among_their_draws_are_uniform():
         )
         z = _score(users[user_ids], movies[movie_ids]) + torch.randn(len(user_ids)) / tau[user_ids].sqrt()
         grouped = group_ratings(user_ids, movie_ids, z, n_users), group_ratings(movie_ids, user_ids, z, n_movies)
-        draws = list(_chain(*grouped, *features, 1, (n_kept + 4) * every))[4 * every :: every]
+        draws = list(_chain(*grouped, *features, 1, (n_kept + 8) * every))[8 * every :: every]
 
         def numbers(users, movies, kappa, beta):
             return torch.stack([*_score(users[:2], movies[:2]), kappa[-1], beta])
