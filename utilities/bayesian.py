@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -90,14 +91,14 @@ class BayesianFactorization:
         Raises:
             ValueError: There are no rows, no draw would be kept, or an id has no features.
         """
-        mean, deviation, by_user, by_movie = _prepare(train_df, user_features, movie_features, sweeps, burn_in)
-        kept, n = {}, sweeps - burn_in
+        features = user_features.float(), movie_features.float()
+        mean, deviation, *grouped = _prepare(train_df, features, sweeps, burn_in)
+        kept = {}
         with _seeded(seed):
-            chain = _chain(by_user, by_movie, user_features, movie_features, size, sweeps)
-            for sweep, draw in enumerate(chain):
-                if sweep >= burn_in:
-                    for name, value in draw._asdict().items():
-                        kept.setdefault(name, torch.empty(n, *value.shape))[sweep - burn_in] = value
+            for draw, state in enumerate(islice(_chain(grouped, features, size, sweeps), burn_in, None)):
+                for name in _KEPT:
+                    value = getattr(state, name)
+                    kept.setdefault(name, torch.empty(sweeps - burn_in, *value.shape))[draw] = value
         kept["noise"] = kept["noise"].mean(0) * deviation**2
         return cls(mean=mean, deviation=deviation, scale=scale, **kept)
 
@@ -133,11 +134,12 @@ class BayesianFactorization:
         Raises:
             ValueError: As in `fit`.
         """
-        mean, deviation, by_user, by_movie = _prepare(train_df, user_features, movie_features, sweeps, burn_in)
+        features = user_features.float(), movie_features.float()
+        mean, deviation, *grouped = _prepare(train_df, features, sweeps, burn_in)
         with _seeded(seed):
-            chain = _chain(by_user, by_movie, user_features, movie_features, size, sweeps)
-            kept = (draw[:3] for sweep, draw in enumerate(chain) if sweep >= burn_in)
-            return _predict(kept, _mapped_ids(ratings_df), mean, deviation, scale)
+            states = islice(_chain(grouped, features, size, sweeps), burn_in, None)
+            draws = ((state.users, state.movies, state.noise) for state in states)
+            return _predict(draws, _mapped_ids(ratings_df), mean, deviation, scale)
 
     def predict(self, ratings_df: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings, averaged over the draws.
@@ -242,39 +244,47 @@ class BayesianFactorization:
             ) from error
 
 
-class _Draw(NamedTuple):
-    """All numbers of the model after a sweep; `noise` is what 1/τ is expected to be given the rest: smoother than a draw."""
+class _State(NamedTuple):
+    """All numbers of the model, of which a draw keeps the rows and the fields named in `_KEPT`."""
 
     users: Tensor
     movies: Tensor
-    noise: Tensor
-    user_weights: Tensor
-    user_precisions: Tensor
-    noise_rates: Tensor
+    precision: Tensor
+    user_weights: Tensor | None = None
+    user_precisions: Tensor | None = None
+    movie_weights: Tensor | None = None
+    movie_precisions: Tensor | None = None
+    noise_rates: Tensor | None = None
+    noise: Tensor | None = None  # what 1/τ is expected to be given the rest: smoother than a draw
 
 
-def _chain(
-    by_user: GroupedRatings,
-    by_movie: GroupedRatings,
-    user_features: Tensor,
-    movie_features: Tensor,
-    size: int,
-    sweeps: int,
-) -> Iterator[_Draw]:
-    """Draw everything in turn, each given the rest; `by_user` and `by_movie` hold the same z_ui."""
-    users, movies = (torch.randn(len(features), size + 1) * 0.3 for features in (user_features, movie_features))
+_KEPT = ("users", "movies", "noise", "user_weights", "user_precisions", "noise_rates")
+
+
+def _sweep(
+    state: _State, by_user: GroupedRatings, by_movie: GroupedRatings, user_features: Tensor, movie_features: Tensor
+) -> _State:
+    """Draw everything once, each given the rest; `by_user` and `by_movie` hold the same z_ui."""
+    users, movies, precision = state[:3]
+    movie_weights, movie_precisions = _draw_prior(movies, movie_features)
+    movies = draw_rows(row_sums(by_movie, users, precision), (movie_features @ movie_weights, movie_precisions))
+    user_weights, user_precisions = _draw_prior(users, user_features)
+    sums = row_sums(by_user, movies)
+    users = draw_rows(sums, (user_features @ user_weights, user_precisions), precision)
+    noise_rate = Gamma(*_rate_posterior(precision)).sample()
+    shape, rate = _noise_posterior(by_user, squared_errors(by_user, sums, users), noise_rate)
+    regressions = user_weights, user_precisions, movie_weights, movie_precisions
+    return _State(users, movies, Gamma(shape, rate).sample(), *regressions, noise_rate, rate / (shape - 1))
+
+
+def _chain(grouped: tuple[GroupedRatings, GroupedRatings], features: tuple[Tensor, Tensor], size: int, sweeps: int):
+    """Yield the state after each sweep, from a random start."""
+    users, movies = (torch.randn(len(each), size + 1) * 0.3 for each in features)
     users[:, -1] = movies[:, -1] = 0
-    precision = torch.ones(len(users))
+    state = _State(users, movies, torch.ones(len(users)))
     for _ in range(sweeps):
-        movie_weights, movie_precisions = _draw_prior(movies, movie_features)
-        movies = draw_rows(row_sums(by_movie, users, precision), (movie_features @ movie_weights, movie_precisions))
-        user_weights, user_precisions = _draw_prior(users, user_features)
-        sums = row_sums(by_user, movies)
-        users = draw_rows(sums, (user_features @ user_weights, user_precisions), precision)
-        noise_rate = Gamma(*_rate_posterior(precision)).sample()
-        shape, rate = _noise_posterior(by_user, squared_errors(by_user, sums, users), noise_rate)
-        precision = Gamma(shape, rate).sample()
-        yield _Draw(users, movies, rate / (shape - 1), user_weights, user_precisions, noise_rate)
+        state = _sweep(state, *grouped, *features)
+        yield state
 
 
 def _draw_prior(rows: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -317,7 +327,7 @@ def _predict(
 
 
 def _prepare(
-    train_df, user_features, movie_features, sweeps, burn_in
+    train_df: pl.DataFrame, features: tuple[Tensor, Tensor], sweeps: int, burn_in: int
 ) -> tuple[float, float, GroupedRatings, GroupedRatings]:
     """Standardise ratings and group them both ways."""
     if train_df.is_empty() or not 0 <= burn_in < sweeps:
@@ -328,8 +338,8 @@ def _prepare(
     ratings = _ratings(train_df)
     mean, deviation = ratings.mean().item(), ratings.std(correction=0).item() or 1.0
     deviations = (ratings - mean) / deviation
-    by_user = group_ratings(user_ids, movie_ids, deviations, len(user_features))
-    return mean, deviation, by_user, group_ratings(movie_ids, user_ids, deviations, len(movie_features))
+    by_user = group_ratings(user_ids, movie_ids, deviations, len(features[0]))
+    return mean, deviation, by_user, group_ratings(movie_ids, user_ids, deviations, len(features[1]))
 
 
 def _score(user_rows: Tensor, movie_rows: Tensor) -> Tensor:
