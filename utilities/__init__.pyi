@@ -3,8 +3,11 @@ from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
 from .bayesian import movie_features as movie_features
 from .claims import claim as claim
+from .datasets import load_folds as load_folds
 from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings
+from .datasets import load_users as load_users
+from .datasets import needs as needs
 from .datasets import rating_scale as rating_scale
 from .datasets import save_parquet as save_parquet
 from .frames import describe_rows as describe_rows
