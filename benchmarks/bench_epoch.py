@@ -11,7 +11,7 @@ import warnings
 
 import pytorch_lightning as lightning
 import torch
-from _common import BATCH_SIZE, N_MOVIES, N_USERS, interleaved, machine, ratio, spread, synthetic_ratings
+from _common import BATCH_SIZE, interleaved, machine, planted_ratings, ratio, spread
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import MLFlowLogger
 from torch.nn import functional as F
@@ -104,12 +104,12 @@ def bare_fit(model, loaders, epochs):
                 F.mse_loss(model(user_ids, movie_ids), ratings)
 
 
-def bench_model(name, model_class, loaders, mean, folder):
+def bench_model(name, model_class, arguments, loaders, folder):
     """Print the seconds an epoch of one model takes in each way."""
     reference_class = type(f"Reference{name}", (ReferenceSteps, model_class), {})
 
     def build(which=model_class):
-        return which(N_USERS, N_MOVIES, mean, HALF_STARS)
+        return which(*arguments)
 
     times = interleaved(
         {
@@ -166,22 +166,19 @@ def main():
     for name in ("pytorch_lightning", "lightning_fabric", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     print(machine())
-    loaders = utilities.get_data_loaders(synthetic_ratings(), batch_size=BATCH_SIZE)
-    mean = loaders.train.dataset.ratings.mean().item()
+    ratings_df, users_df, movies_df = utilities.map_users_and_movies(planted_ratings())
+    loaders = utilities.get_data_loaders(ratings_df, batch_size=BATCH_SIZE)
+    arguments = users_df.height, movies_df.height, loaders.train.dataset.ratings.mean().item(), HALF_STARS
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         print(
             f"\n{len(loaders.train.dataset):,} training and {len(loaders.val.dataset):,} validation rows, "
-            f"{N_USERS:,} users, {N_MOVIES} movies, batch size {BATCH_SIZE:,}, k=5"
+            f"{users_df.height:,} users, {movies_df.height} movies, batch size {BATCH_SIZE:,}, k=5"
         )
-        reference_epoch = bench_model("InnerProduct", models.InnerProduct, loaders, mean, folder)
-        bench_model("ConcatBias", models.ConcatBias, loaders, mean, folder)
-        bench_quality(
-            models.InnerProduct(N_USERS, N_MOVIES, mean, HALF_STARS),
-            models.BiasedInnerProduct(N_USERS, N_MOVIES, mean, HALF_STARS),
-            loaders,
-            reference_epoch,
-        )
+        reference_epoch = bench_model("InnerProduct", models.InnerProduct, arguments, loaders, folder)
+        bench_model("ConcatBias", models.ConcatBias, arguments, loaders, folder)
+        reference, candidate = models.InnerProduct(*arguments), models.BiasedInnerProduct(*arguments)
+        bench_quality(reference, candidate, loaders, reference_epoch)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import statistics
 
 import torch
-from _common import BATCH_SIZE, interleaved, machine, ratio, spread, synthetic_ratings
+from _common import BATCH_SIZE, interleaved, machine, planted_ratings, ratio, spread
 from torch.utils.data import DataLoader, TensorDataset
 
 import utilities
@@ -13,7 +13,8 @@ SHARE = 10  # the default loader runs over a tenth of the rows: its cost is per 
 
 def main():
     print(machine())
-    loader = utilities.get_data_loaders(synthetic_ratings(), batch_size=BATCH_SIZE).train
+    ratings_df, *_ = utilities.map_users_and_movies(planted_ratings())
+    loader = utilities.get_data_loaders(ratings_df, batch_size=BATCH_SIZE).train
     columns = loader.dataset[:]
     n_rows = len(loader.dataset)
     default = DataLoader(TensorDataset(*(c[: n_rows // SHARE] for c in columns)), BATCH_SIZE, shuffle=True)

@@ -19,6 +19,7 @@ from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from random import Random
 from traceback import format_exception
 
 import polars as pl
@@ -47,6 +48,8 @@ EXPECTED_MOVIES = [
     (31, 'Say "Yes", Twice', 1999, ["Comedy"]),
     (900, "Babylon 5", None, []),
 ]
+USERS = [(1, 24, "M", "technician"), (2, 53, "F", "other"), (3, 7, "M", "student")]
+USERS_1M = [(1, 18, "M", "4"), (2, 50, "F", "0"), (3, 1, "M", "10")]  # groups of ages and of occupations
 DOWNLOADED = [name for name in RELEASES if name != "built-in"]
 
 
@@ -54,7 +57,7 @@ DOWNLOADED = [name for name in RELEASES if name != "built-in"]
 
 
 def tables_of(dataset, ratings=RATINGS, movies=MOVIES):
-    """Give the two files of a release, as it lays them out."""
+    """Give the files of a release, as it lays them out."""
     layout = RELEASES[dataset].layout
     number = int if dataset in ("ml-100k", "ml-1m") else float  # 5, not 5.0
     lines = [layout.separator.join(map(str, (u, m, number(r), t))) for u, m, r, t in ratings]
@@ -78,10 +81,17 @@ def tables_of(dataset, ratings=RATINGS, movies=MOVIES):
     else:
         films = [f"{m}::{title}::{'|'.join(genres) or '(no genres listed)'}" for m, title, genres in movies]
     end = "\r\n" if dataset in ("ml-20m", "ml-latest-small") else "\n"
-    return {
+    files = {
         layout.ratings: (end.join(lines) + end).encode(),
         layout.movies: (end.join(films) + end).encode(layout.encoding),
     }
+    if dataset == "ml-100k":
+        files["u.user"] = "".join(f"{u}|{age}|{gender}|{work}|8{u}711\n" for u, age, gender, work in USERS).encode()
+    if dataset == "ml-1m":
+        files["users.dat"] = "".join(
+            f"{u}::{gender}::{age}::{work}::8{u}-7\n" for u, age, gender, work in USERS_1M
+        ).encode()
+    return files
 
 
 def zipped(dataset, files=None, folder="the-release/", **entries):
@@ -180,6 +190,20 @@ def visible(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
+def stored(dataset):
+    """Name the files that a conversion leaves."""
+    tables = {"ml-100k": ["folds", "users"], "ml-1m": ["users"]}.get(dataset, [])
+    return sorted([f"{dataset}.zip", *(f"{dataset}.{table}.parquet" for table in ["movies", "ratings", *tables])])
+
+
+def place(folder, monkeypatch, dataset="ml-100k", movies=MOVIES, **changes):
+    """Put an archive into the data folder, some of its files changed."""
+    files = tables_of(dataset, movies=movies)
+    content = zipped(dataset, files | {name.replace("_", "."): text for name, text in changes.items()})
+    register(monkeypatch, dataset, content)
+    (folder / f"{dataset}.zip").write_bytes(content)
+
+
 def assert_loads(dataset):
     assert utilities.load_ratings(dataset).rows() == SORTED
     assert utilities.load_movies(dataset).rows() == EXPECTED_MOVIES
@@ -198,7 +222,7 @@ def test_every_release_is_downloaded_and_gives_one_schema(dataset, server, folde
     assert utilities.load_ratings(dataset).schema == utilities.load_ratings("built-in").schema
     assert utilities.load_movies(dataset).schema == utilities.load_movies("built-in").schema
     assert len(server.requests) == 1
-    assert visible(folder) == [f"{dataset}.movies.parquet", f"{dataset}.ratings.parquet", f"{dataset}.zip"]
+    assert visible(folder) == stored(dataset)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
@@ -241,6 +265,127 @@ def test_an_address_that_is_none_is_refused(folder, monkeypatch):
     monkeypatch.setenv("MOVIELENS_URL", "files.example.org")
     with pytest.raises(ValueError, match=r"MOVIELENS_URL: 'files\.example\.org' does not begin with http"):
         utilities.settings()
+
+
+# Users and published folds
+
+
+@pytest.mark.parametrize(("dataset", "users"), [("ml-100k", USERS), ("ml-1m", USERS_1M)])
+def test_users_are_described_in_one_schema(dataset, users, folder, monkeypatch):
+    place(folder, monkeypatch, dataset)
+    users_df = utilities.load_users(dataset)
+    assert users_df.rows() == users
+    assert users_df.schema == {"userId": pl.Int64, "age": pl.Int32, "gender": pl.String, "occupation": pl.String}
+
+
+def test_users_come_in_the_order_of_their_ids_each_once_and_in_latin_1(folder, monkeypatch):
+    text = "3|7|M|étudiant|1\n1|24|M|technician|1\n2|53|F|other|T8H1N\n1|25|M|other|1\n".encode("latin-1")
+    place(folder, monkeypatch, u_user=text)
+    with pytest.warns(UserWarning, match=r"ml-100k.zip, u.user: 1 lines of users listed before, as 1, dropped"):
+        users_df = utilities.load_users("ml-100k")
+    assert users_df.rows() == [USERS[0], USERS[1], (3, 7, "M", "étudiant")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1|24|M|technician|8\n2|53|F|oth", "u.user, line 2: there is no zip; correct it or get the archive again"),
+        ("1|24|M|technician|8\n2|53", "u.user, line 2: there is no gender; correct it"),
+        ("1|24|M|technician|8\n2|53||other|8\n", "u.user, line 2: there is no gender; correct it"),
+        ("1|24|M|technician|8\n\n2|old|F|other|8\n", "u.user, line 3: age is 'old', not a whole number; correct it"),
+        ("1|24|M|technician|8|9\n", "u.user, line 1: '9' is one too many; correct it"),
+        ("1|24|M|technician|8\n", "u.user: 2 users who rated are missing, the first 2; get the archive again"),
+        ("", "u.user, line 1: no users in it; correct it or get the archive again"),
+    ],
+)
+def test_users_that_cannot_be_read_or_are_missing_are_named_at_conversion(text, message, folder, monkeypatch):
+    place(folder, monkeypatch, u_user=text.encode())
+    with pytest.raises(ValueError, match=f"ml-100k.zip, {re.escape(message)}"):
+        utilities.load_ratings("ml-100k")
+    assert visible(folder) == ["ml-100k.zip"]
+
+
+def test_an_archive_without_its_users_is_refused_with_what_is_inside(folder, monkeypatch):
+    files = tables_of("ml-100k")
+    del files["u.user"]
+    content = zipped("ml-100k", files)
+    register(monkeypatch, "ml-100k", content)
+    (folder / "ml-100k.zip").write_bytes(content)
+    with pytest.raises(ValueError, match=r"it should hold one u.user and holds 0; inside: the-release/u.data, "):
+        utilities.load_users("ml-100k")
+
+
+FILMS = [(m, f"Film {m} (1990)", ["Drama"]) for m in range(1, 22)]
+
+
+def shuffled_lines(n_lines):
+    """Give lines of ratings in no order, and the fold of each user's rating of each movie."""
+    pairs = [(u, m) for u in (1, 2, 3) for m in range(1, n_lines // 3 + 1)]
+    Random(0).shuffle(pairs)
+    lines = [f"{u}\t{m}\t{1 + (u + m) % 5}\t{900 + (7 * m) % 5}\n" for u, m in pairs]
+    return lines, {pair: 1 + 5 * i // n_lines for i, pair in enumerate(pairs)}
+
+
+@pytest.mark.parametrize("n_lines", [60, 63])
+def test_a_published_fold_is_a_fifth_of_the_lines_however_they_are_sorted_later(n_lines, folder, monkeypatch):
+    lines, fold_of = shuffled_lines(n_lines)
+    place(folder, monkeypatch, movies=FILMS, u_data="".join(lines).encode())
+    ratings_df, folds_df = utilities.load_ratings("ml-100k"), utilities.load_folds("ml-100k")
+    assert ratings_df.schema == RATINGS_SCHEMA
+    assert folds_df.schema == {"userId": pl.Int64, "movieId": pl.Int64, "fold": pl.UInt8}
+    assert folds_df.rows() == [(u, m, fold_of[u, m]) for u, m, *_ in ratings_df.rows()]
+    sizes = folds_df["fold"].value_counts().sort("fold")["count"].to_list()
+    assert sizes == ([12] * 5 if n_lines == 60 else [13, 13, 12, 13, 12])
+
+
+def test_the_folds_are_those_that_the_releases_own_script_cuts(folder, monkeypatch):
+    """`head -n k·20000 u.data | tail -n 20000` is the test set of u<k>: here with 12 lines instead of 20,000."""
+    lines, _ = shuffled_lines(60)
+    place(folder, monkeypatch, movies=FILMS, u_data="".join(lines).encode())
+    folds_df = utilities.load_folds("ml-100k")
+    for k in range(1, 6):
+        cut = lines[: k * 12][-12:]
+        assert set(folds_df.filter(fold=k).select("userId", "movieId").rows()) == {
+            tuple(map(int, line.split("\t")[:2])) for line in cut
+        }
+
+
+def test_a_sample_has_the_folds_of_its_ratings(folder, monkeypatch):
+    lines, fold_of = shuffled_lines(60)
+    place(folder, monkeypatch, movies=FILMS, u_data="".join(lines).encode())
+    monkeypatch.setenv("MOVIELENS_SAMPLE", "30")
+    ratings_df, folds_df = utilities.load_ratings("ml-100k"), utilities.load_folds("ml-100k")
+    assert folds_df.height == 30
+    assert folds_df.rows() == [(u, m, fold_of[u, m]) for u, m, *_ in ratings_df.rows()]
+
+
+@pytest.mark.parametrize(("later", "fold"), [(True, 5), (False, 1)])
+def test_of_a_rating_given_twice_the_fold_is_that_of_the_line_that_is_kept(later, fold, folder, monkeypatch):
+    lines, fold_of = shuffled_lines(60)
+    user, movie, *_ = lines[0].split("\t")
+    lines[-1] = f"{user}\t{movie}\t5\t999\n" if later else lines[0]  # the last fold repeats what is in the first
+    place(folder, monkeypatch, movies=FILMS, u_data="".join(lines).encode())
+    with pytest.warns(UserWarning, match=r"u.data: 1 earlier ratings of a movie by the same user dropped"):
+        folds_df = utilities.load_folds("ml-100k")
+    assert fold_of[int(user), int(movie)] == 1
+    assert folds_df.filter(userId=int(user), movieId=int(movie))["fold"].to_list() == [fold]
+    assert folds_df["fold"].value_counts().sort("fold")["count"].sort().to_list() == [11, 12, 12, 12, 12]
+
+
+@pytest.mark.parametrize("load", [utilities.load_folds, utilities.load_users])
+def test_what_an_earlier_version_did_not_convert_is_converted_from_the_archive(load, folder, monkeypatch):
+    place(folder, monkeypatch)
+    expected_df = load("ml-100k")
+    for table in ("folds", "users"):
+        (folder / f"ml-100k.{table}.parquet").unlink()
+    assert load("ml-100k").equals(expected_df)
+    assert visible(folder) == stored("ml-100k")
+    for name in ("ml-100k.folds.parquet", "ml-100k.users.parquet", "ml-100k.zip"):
+        (folder / name).unlink()
+    assert_loads("ml-100k")
+    monkeypatch.setattr(archives, "ATTEMPTS", 1)
+    with pytest.raises(OSError, match=f"cannot download .*ml-100k.zip: .*place it at {folder / 'ml-100k.zip'}"):
+        load("ml-100k")
 
 
 # The network

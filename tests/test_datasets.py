@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from utilities import load_movies, load_ratings, rating_scale, save_parquet
+from utilities import load_folds, load_movies, load_ratings, load_users, needs, rating_scale, save_parquet
 from utilities.datasets import RATINGS_SCHEMA, check_ratings
 from utilities.releases import RELEASES, Scale
 
@@ -102,7 +102,9 @@ def test_a_sample_larger_than_the_data_takes_all(all_ratings_df, monkeypatch):
     assert load_ratings().equals(all_ratings_df)
 
 
-@pytest.mark.parametrize("load", [load_ratings, load_movies])
+@pytest.mark.parametrize(
+    "load", [load_ratings, load_movies, load_users, load_folds, lambda name: needs("titles", name)]
+)
 def test_an_unknown_dataset_is_refused_with_the_known_ones(load):
     with pytest.raises(ValueError, match="unknown dataset 'ml-25'; known: built-in"):
         load("ml-25")
@@ -159,6 +161,39 @@ def test_every_release_has_its_scale(monkeypatch):
     assert rating_scale() == rating_scale("built-in")
     monkeypatch.setenv("MOVIELENS_DATASET", "ml-1m")
     assert rating_scale() == rating_scale("ml-1m")
+
+
+HOLDERS = {"published folds": ["ml-100k"], "user descriptions": ["ml-100k", "ml-1m"]}
+
+
+@pytest.mark.parametrize("dataset", RELEASES)
+def test_what_a_dataset_has_is_not_skipped_and_what_it_lacks_is_with_a_line_that_says_so(dataset, capsys):
+    for what in ("timestamps", "titles", "genres", "published folds", "user descriptions"):
+        held = dataset in HOLDERS.get(what, RELEASES)
+        assert needs(what, dataset) is held
+        assert bool(capsys.readouterr().out) is not held
+
+
+def test_the_line_names_the_datasets_that_have_what_is_lacking(capsys, monkeypatch):
+    needs("published folds")
+    monkeypatch.setenv("MOVIELENS_DATASET", "ml-25m")
+    needs("user descriptions")
+    assert capsys.readouterr().out == (
+        "skipped: built-in has no published folds (ml-100k has)\n"
+        "skipped: ml-25m has no user descriptions (ml-100k, ml-1m have)\n"
+    )
+    with pytest.raises(
+        ValueError, match="nothing has 'folds'; known: genres, published folds, timestamps, titles, user"
+    ):
+        needs("folds")
+
+
+@pytest.mark.parametrize(("load", "what"), [(load_folds, "published folds"), (load_users, "user descriptions")])
+def test_a_table_that_a_release_lacks_is_refused_with_the_releases_that_have_it(load, what):
+    for dataset in ("built-in", "ml-25m"):
+        names = re.escape(f"{dataset} has no {what} ({', '.join(HOLDERS[what])} ha")
+        with pytest.raises(ValueError, match=rf"{names}.*; set MOVIELENS_DATASET, or ask utilities.needs\('{what}'\)"):
+            load(dataset)
 
 
 def test_bins_are_centred_on_the_ratings_that_can_be_given():

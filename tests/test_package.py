@@ -25,7 +25,7 @@ WHO_IMPORTS_FROM = {  # later lines win
     "utilities/**/*.py": ["", "notebooks"],
     "notebooks/*": ["", "notebooks"],
     "benchmarks/*.py": ["", "notebooks"],
-    "benchmarks/bench_peers.py": ["", "peer-surprise", "peer-myfm"],
+    "benchmarks/bench_peers.py": ["", "peer-surprise", "peer-myfm", "peer-lenskit"],
     "tests/**/*.py": ["", "notebooks", "test"],
     "conftest.py": ["test"],
 }

@@ -2,8 +2,11 @@ from . import models as models
 from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
 from .claims import claim as claim
+from .datasets import load_folds as load_folds
 from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings
+from .datasets import load_users as load_users
+from .datasets import needs as needs
 from .datasets import rating_scale as rating_scale
 from .datasets import save_parquet as save_parquet
 from .features import count_features as count_features

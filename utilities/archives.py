@@ -19,7 +19,7 @@ from polars.io.plugins import register_io_source
 
 from utilities.releases import RELEASES
 from utilities.settings import data_folder, settings, split_login
-from utilities.tables import RATINGS_SCHEMA, read_movies, read_ratings
+from utilities.tables import RATINGS_SCHEMA, read_folds, read_movies, read_ratings, read_users
 
 CONNECT_READ_TIMEOUT_S = (10, 60)
 ATTEMPTS = 3
@@ -28,20 +28,22 @@ ATTEMPTS = 3
 def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], pl.DataFrame]) -> Path:
     """Give a table of a release as a parquet file, downloaded and converted if need be.
 
-    An archive that lies in the data folder already is used, without any network.
+    An archive that lies in the data folder already is used, without any network. All its tables are converted at once,
+    and again if an earlier version left one out.
 
     Args:
         dataset: Name of a release that comes as an archive.
-        table: `"ratings"` or `"movies"`.
+        table: `"ratings"` or `"movies"`; `"users"` or `"folds"` of a release that has them.
         check: What ratings have to pass before they are stored; it is given all ratings of some users and a name for
             its messages, and returns them in the order to be stored.
 
     Returns:
         The file, whole. Ratings: as `check` returned them. Movies: those listed and those rated, as `read_movies` gives
-        them.
+        them. Users: as `read_users` gives them. Folds: `userId`, `movieId`, `fold` of each rating, in the ratings' order.
 
     Raises:
-        ValueError: The archive is damaged, another one than expected, or a line of it cannot be read.
+        ValueError: The archive is damaged, another one than expected, a line of it cannot be read, or a user who rated is
+            not listed where users are.
         OSError: It cannot be downloaded, or there is no room for it or the tables.
     """
     path = settings(dataset).data_dir / f"{dataset}.{table}.parquet"
@@ -53,10 +55,10 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
         with _alone(folder, dataset) as work:
             if not path.exists():  # the process we waited for may have made it
                 found = archive if archive.exists() else _download(dataset, work)
-                tables = _check(found, dataset)
+                entries = _check(found, dataset)
                 if found != archive:
                     found.replace(archive)
-                _convert(archive, dataset, tables, work, check)
+                _convert(archive, dataset, entries, work, check)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: zipfile's for a password
         source, remedy = archive, "replace it, or move it away and load again"
         if not archive.exists():
@@ -115,8 +117,8 @@ def _download(dataset: str, work: Path) -> Path:
     return archive
 
 
-def _check(archive: Path, dataset: str) -> list[str]:
-    """Refuse an archive that is not what its release promises; name the entries of movies and of ratings in it."""
+def _check(archive: Path, dataset: str) -> dict[str, str]:
+    """Refuse an archive that is not what its release promises; name the entry of each table in it."""
     import pooch
 
     release = RELEASES[dataset]
@@ -125,36 +127,60 @@ def _check(archive: Path, dataset: str) -> list[str]:
         if (found := pooch.file_hash(str(archive), alg=algorithm)) != expected:
             raise zipfile.BadZipFile(f"its {algorithm} is {found}, expected {expected}")
     with zipfile.ZipFile(archive) as opened:
-        entries, tables = opened.namelist(), []
-    for table in (release.layout.movies, release.layout.ratings):
-        found = [entry for entry in entries if re.split(r"[/\\]", entry)[-1].lower() == table]
+        inside, entries = opened.namelist(), {}
+    for table, name in release.layout.files.items():
+        found = [entry for entry in inside if re.split(r"[/\\]", entry)[-1].lower() == name]
         if len(found) != 1:
-            inside = ", ".join(found or entries[:8]) or "nothing"
-            raise zipfile.BadZipFile(f"it should hold one {table} and holds {len(found)}; inside: {inside}")
-        tables += found
-    return tables
+            listed = ", ".join(found or inside[:8]) or "nothing"
+            raise zipfile.BadZipFile(f"it should hold one {name} and holds {len(found)}; inside: {listed}")
+        entries[table] = found[0]
+    return entries
 
 
-def _convert(archive: Path, dataset: str, tables: list[str], work: Path, check: Callable) -> None:
-    """Read both tables of an archive and store them, each under its name once it is whole."""
-    layout = RELEASES[dataset].layout
-    movies, ratings = (work / f"{dataset}.{table}.parquet" for table in ("movies", "ratings"))
+def _convert(archive: Path, dataset: str, entries: dict[str, str], work: Path, check: Callable) -> None:
+    """Read the tables of an archive and store them, each under its name once all are whole."""
+    release = RELEASES[dataset]
+    layout = release.layout
+    sources = {table: f"{archive}, {name}" for table, name in layout.files.items()}
+    paths = {table: work / f"{dataset}.{table}.parquet" for table in sources}
     with zipfile.ZipFile(archive) as opened:
-        with opened.open(tables[0]) as file:
-            movies_df = read_movies(file, layout, f"{archive}, {layout.movies}")
-        with opened.open(tables[1]) as file:
-            _sink(read_ratings(file, layout, f"{archive}, {layout.ratings}", check), ratings)
-    rated = pl.scan_parquet(ratings).select(pl.col("movieId").unique()).collect(engine="streaming")
-    missing = rated.join(movies_df, on="movieId", how="anti").sort("movieId")
+        with opened.open(entries["movies"]) as file:
+            movies_df = read_movies(file, layout, sources["movies"])
+        with opened.open(entries["ratings"]) as file:
+            _sink(read_ratings(file, layout, sources["ratings"], check), paths["ratings"])
+        if layout.users:
+            with opened.open(entries["users"]) as file:
+                users_df = read_users(file, layout, sources["users"])
+            unlisted = _rated(paths["ratings"], "userId").join(users_df, on="userId", how="anti").sort("userId")
+            if not unlisted.is_empty():
+                raise ValueError(
+                    f"{sources['users']}: {unlisted.height} users who rated are missing, the first {unlisted.item(0, 0)}; "
+                    "get the archive again"
+                )
+            users_df.sort("userId").write_parquet(paths["users"])
+        if "published folds" in release.has:
+            with opened.open(entries["ratings"]) as file:
+                lines_df = read_folds(file, layout, sources["ratings"])
+            paths["folds"] = work / f"{dataset}.folds.parquet"
+            lines_df = lines_df.unique(RATINGS_SCHEMA.names(), keep="first", maintain_order=True)
+            kept_df = pl.read_parquet(paths["ratings"])
+            folds_df = kept_df.join(lines_df, on=RATINGS_SCHEMA.names(), how="left", maintain_order="left")
+            folds_df.select("userId", "movieId", "fold").write_parquet(paths["folds"])
+    missing = _rated(paths["ratings"], "movieId").join(movies_df, on="movieId", how="anti").sort("movieId")
     if not missing.is_empty():
         warnings.warn(
-            f"{archive}, {layout.movies}: {missing.height} rated movies are missing, the first {missing.item(0, 0)}; "
+            f"{sources['movies']}: {missing.height} rated movies are missing, the first {missing.item(0, 0)}; "
             "they have no title",
             stacklevel=2,
         )
-    pl.concat([movies_df, missing], how="diagonal").sort("movieId").write_parquet(movies)
-    for table in (movies, ratings):
-        table.replace(archive.parent / table.name)
+    pl.concat([movies_df, missing], how="diagonal").sort("movieId").write_parquet(paths["movies"])
+    for path in paths.values():
+        path.replace(archive.parent / path.name)
+
+
+def _rated(ratings: Path, column: str) -> pl.DataFrame:
+    """Give the users who rated, or the movies rated, each once."""
+    return pl.scan_parquet(ratings).select(pl.col(column).unique()).collect(engine="streaming")
 
 
 def _sink(blocks: Iterator[pl.DataFrame], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ratings and movies of a release, checked before use."""
+"""Ratings, movies and users of a release, checked before use."""
 
 import shutil
 import warnings
@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from utilities.archives import parquet_file
-from utilities.releases import RELEASES, Scale
+from utilities.releases import RELEASES, Scale, lacks
 from utilities.settings import settings
-from utilities.tables import RATINGS_SCHEMA
+from utilities.tables import RATINGS_SCHEMA, USERS_SCHEMA
 
 MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
+FOLDS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "fold": pl.UInt8})
 MAX_TIMESTAMP = 10**11  # in seconds it is the year 5138; in milliseconds 1973, before anybody rated
 
 
@@ -79,6 +80,65 @@ def load_movies(dataset: str | None = None) -> pl.DataFrame:
     genres = pl.col("genres").replace("(no genres listed)", "").fill_null("")
     genres = pl.when(genres == "").then(pl.lit([], dtype=pl.List(pl.String))).otherwise(genres.str.split("|"))
     return _check_schema(movies_df.with_columns(genres=genres), MOVIES_SCHEMA, source).sort("movieId")
+
+
+def load_users(dataset: str | None = None) -> pl.DataFrame:
+    """Load what a MovieLens release says of its users.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        One row per user: `userId` i64, `age` i32, `gender` str, `occupation` str. In ml-1m an age is the lowest of its
+        group, and an occupation a number.
+
+    Raises:
+        ValueError: The dataset is unknown, says nothing of its users, or its file does not hold users.
+        OSError: The file is missing, or cannot be downloaded, read or written.
+    """
+    users, source = _scan(dataset, "users", needed="user descriptions")
+    return _check_schema(users.collect(), USERS_SCHEMA, source)
+
+
+def load_folds(dataset: str | None = None) -> pl.DataFrame:
+    """Load the folds that a MovieLens release was published with, to compare results by.
+
+    Fold k is the test set of `u{k}`; the other folds are what it is trained on.
+
+    Args:
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        One row per rating, in the order of `load_ratings` and of its sample: `userId` i64, `movieId` i64, `fold` u8, 1 to 5.
+
+    Raises:
+        ValueError: The dataset is unknown, was published without folds, or its file does not hold them.
+        OSError: The file is missing, or cannot be downloaded, read or written.
+    """
+    folds, source = _scan(dataset, "folds", needed="published folds")
+    folds_df = _check_schema(folds.collect(), FOLDS_SCHEMA, source)
+    rated_df = load_ratings(dataset).select("userId", "movieId")
+    return rated_df.join(folds_df, on=["userId", "movieId"], how="left", maintain_order="left")
+
+
+def needs(what: str, dataset: str | None = None) -> bool:
+    """Say whether a dataset has what a section of a notebook needs; if not, print that it is skipped, and why.
+
+    Args:
+        what: `"timestamps"`, `"titles"`, `"genres"`, `"user descriptions"` (`load_users`) or `"published folds"`
+            (`load_folds`).
+        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+
+    Returns:
+        Whether the section can run.
+
+    Raises:
+        ValueError: The dataset is unknown, or nothing has what is asked for.
+    """
+    lacking = lacks(settings(dataset).dataset, what)
+    if lacking:
+        print(f"skipped: {lacking}")
+    return not lacking
 
 
 def rating_scale(dataset: str | None = None) -> Scale:
@@ -177,9 +237,11 @@ def sample_users(ratings_df: pl.DataFrame, n_ratings: int | None) -> pl.DataFram
     )
 
 
-def _scan(dataset: str | None, table: str) -> tuple[pl.LazyFrame, str]:
-    """Open a table of a release, with a name for messages."""
+def _scan(dataset: str | None, table: str, needed: str | None = None) -> tuple[pl.LazyFrame, str]:
+    """Open a table of a release, with a name for messages; one that only some releases have by what it is `needed` for."""
     dataset = settings(dataset).dataset
+    if needed and (lacking := lacks(dataset, needed)):
+        raise ValueError(f"{lacking}; set MOVIELENS_DATASET, or ask utilities.needs({needed!r}) first")
     if dataset == "built-in":
         path, remedy = Path(str(files("utilities") / "sample" / f"{table}.parquet")), "install the package again"
     else:

@@ -40,9 +40,10 @@ class Layout:
     Attributes:
         ratings: Name of the file of ratings: user, movie, rating, timestamp.
         movies: Name of the file of movies; `u.item` has a flag per genre, the others a column of genres.
-        separator: What stands between two ratings' values; between two movies' values too, `u.item` apart.
+        separator: What stands between two values of a line; in `u.item` and `u.user` it is `|`.
         header: Whether the first line names the columns.
         encoding: Of the titles.
+        users: Name of the file of users, None if there is none; `u.user` has its values in another order.
     """
 
     ratings: str
@@ -50,12 +51,23 @@ class Layout:
     separator: str
     header: bool
     encoding: str
+    users: str | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The name of each table's file."""
+        names = {"movies": self.movies, "ratings": self.ratings, "users": self.users}
+        return {table: name for table, name in names.items() if name}
 
 
 CSV = Layout("ratings.csv", "movies.csv", ",", header=True, encoding="utf-8")
 DAT = Layout("ratings.dat", "movies.dat", "::", header=False, encoding="utf-8")
-DAT_LATIN_1 = Layout("ratings.dat", "movies.dat", "::", header=False, encoding="latin-1")
-TAB = Layout("u.data", "u.item", "\t", header=False, encoding="latin-1")
+DAT_LATIN_1 = Layout("ratings.dat", "movies.dat", "::", header=False, encoding="latin-1", users="users.dat")
+TAB = Layout("u.data", "u.item", "\t", header=False, encoding="latin-1", users="u.user")
+
+BASICS = frozenset({"timestamps", "titles", "genres"})
+USERS = BASICS | {"user descriptions"}
+FOLDS = USERS | {"published folds"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Release:
         layout: How the tables lie in the archive; None for the sample that comes with the package.
         checksum: Algorithm and hexadecimal digest of the archive, `sha256:…`; None where it changes with time.
         scale: The ratings that can be given.
+        has: What sections of the notebooks can need and not every release has.
     """
 
     top_movies: int
@@ -76,6 +89,7 @@ class Release:
     layout: Layout | None = None
     checksum: str | None = None
     scale: Scale = HALF_STARS
+    has: frozenset[str] = BASICS
 
 
 SMALL = {"top_movies": 500, "batch_size": 1024}
@@ -90,12 +104,14 @@ RELEASES = {
         layout=TAB,
         checksum="sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
         scale=WHOLE_STARS,
+        has=FOLDS,
     ),
     "ml-1m": Release(
         **SMALL,
         layout=DAT_LATIN_1,
         checksum="sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
         scale=WHOLE_STARS,
+        has=USERS,
     ),
     "ml-10m": Release(**LARGE, layout=DAT, checksum="md5:ce571fd55effeba0271552578f2648bd"),
     "ml-20m": Release(
@@ -110,3 +126,13 @@ RELEASES = {
     ),
     "ml-32m": Release(**LARGE, layout=CSV, checksum="md5:d472be332d4daa821edc399621853b57"),
 }
+
+
+def lacks(dataset: str, what: str) -> str | None:
+    """Say that a release lacks what a section of a notebook needs, and which have it; None if it has it."""
+    holders = [name for name, release in RELEASES.items() if what in release.has]
+    if not holders:
+        known = sorted(set().union(*(release.has for release in RELEASES.values())))
+        raise ValueError(f"nothing has {what!r}; known: {', '.join(known)}")
+    have = "has" if len(holders) == 1 else "have"
+    return None if dataset in holders else f"{dataset} has no {what} ({', '.join(holders)} {have})"

@@ -16,6 +16,8 @@ from utilities.releases import Layout
 
 BLOCK_BYTES = 2**25  # of text at a time: bounds the memory, and a file up to this size may have its rows in any order
 RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
+USERS_SCHEMA = pl.Schema({"userId": pl.Int64, "age": pl.Int32, "gender": pl.String, "occupation": pl.String})
+N_FOLDS = 5
 MEANING = {"rating": "a number of stars", "timestamp": "a whole number of Unix seconds"}  # others: a whole number
 # fmt: off
 GENRES_100K = [
@@ -85,19 +87,68 @@ def read_movies(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
     movies_df = _parse(file.read(), schema, layout, source, first_line)
     if movies_df.is_empty():
         raise _wrong(source, first_line, "no movies in it")
-    twice = movies_df.filter(~pl.col("movieId").is_first_distinct())["movieId"]
-    if not twice.is_empty():
-        warnings.warn(f"{source}: {len(twice)} lines of movies listed before, as {twice[0]}, dropped", stacklevel=2)
     if layout.movies == "u.item":
         named = [pl.when(pl.col(genre) == 1).then(pl.lit(genre)) for genre in GENRES_100K[1:]]
         movies_df = movies_df.with_columns(genres=pl.concat_str(named, separator="|", ignore_nulls=True))
     year = r"\s*\((\d{4})(?:\s?[-–]\s?\d{0,4})?\)\s*$"
-    return movies_df.unique("movieId", keep="first", maintain_order=True).select(
+    return _first_listed(movies_df, "movie", source).select(
         "movieId",
         pl.col("title").str.replace(year, "").str.strip_chars(),
         pl.col("title").str.extract(year).cast(pl.Int32).alias("year"),
         "genres",
     )
+
+
+def read_users(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
+    """Read users, each once.
+
+    Args:
+        file: The table, from its start.
+        layout: How it is written.
+        source: What to call it in messages.
+
+    Returns:
+        One row per user, in the file's order: `userId` i64, `age` i32, `gender` str, `occupation` str.
+
+    Raises:
+        ValueError: A line cannot be read, or there is none.
+    """
+    columns = ["userId", "gender", "age", "occupation", "zip"]
+    if layout.users == "u.user":
+        layout = dataclasses.replace(layout, separator="|")
+        columns = ["userId", "age", "gender", "occupation", "zip"]
+    schema = {column: USERS_SCHEMA.get(column, pl.String) for column in columns}
+    users_df = _parse(file.read(), schema, layout, source, 1)
+    if users_df.is_empty():
+        raise _wrong(source, 1, "no users in it")
+    return _first_listed(users_df, "user", source).select(USERS_SCHEMA.names())
+
+
+def read_folds(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
+    """Read ratings with the published fold that each is a test rating of: the first, second, … fifth of the lines.
+
+    Args:
+        file: The table of ratings, from its start.
+        layout: How it is written.
+        source: What to call it in messages.
+
+    Returns:
+        One row per line, in the file's order: the columns of ratings, and `fold` u8, from 1.
+
+    Raises:
+        ValueError: A line cannot be read.
+    """
+    lines_df = _parse(file.read(), RATINGS_SCHEMA, layout, source, 1).select(RATINGS_SCHEMA.names())
+    fold = pl.int_range(pl.len()) * N_FOLDS // pl.len() + 1
+    return lines_df.with_columns(fold=fold.cast(pl.UInt8))
+
+
+def _first_listed(df: pl.DataFrame, what: str, source: str) -> pl.DataFrame:
+    """Drop what was listed before, with a warning."""
+    twice = df.filter(~pl.col(f"{what}Id").is_first_distinct())[f"{what}Id"]
+    if not twice.is_empty():
+        warnings.warn(f"{source}: {len(twice)} lines of {what}s listed before, as {twice[0]}, dropped", stacklevel=3)
+    return df.unique(f"{what}Id", keep="first", maintain_order=True)
 
 
 def _columns(file: IO[bytes], schema: dict, layout: Layout, source: str) -> dict:
