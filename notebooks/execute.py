@@ -72,7 +72,7 @@ def run(paths: list[Path]) -> None:
         claims[path.stem] = claims_of(notebook)
     runs = results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start))
     text = f"# Results\n\nThe runs of these notebooks:\n\n{runs}\n"
-    results = utilities.data_folder("results") / "which_model.md"
+    results = utilities.data_folder("results") / "results.md"
     if results.exists() and results.stat().st_mtime >= start.timestamp():
         text += f"\n{results.read_text(encoding='utf-8').strip()}\n"
     text += f"\n{ledger(claims)}\n"
@@ -133,7 +133,7 @@ def refresh(paths: list[Path]) -> None:
         notebook.metadata = metadata
         write(path, nbformat.writes(notebook).replace("build/refresh/", "") + "\n")
     if everything:
-        results = state / "data" / "results" / "which_model.md"
+        results = state / "data" / "results" / "results.md"
         replace_results(README, results.read_text(encoding="utf-8"))
 
 

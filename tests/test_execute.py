@@ -92,7 +92,7 @@ def course(tmp_path, monkeypatch):
     one = [*prose, exported, new_code_cell("import os\nprint(1 + 1, os.environ.get('MOVIELENS_ACCELERATOR'))")]
     two = [
         new_code_cell(
-            "import utilities\npath = utilities.data_folder('results') / 'which_model.md'\n"
+            "import utilities\npath = utilities.data_folder('results') / 'results.md'\n"
             "_ = path.write_text('| neural cf | 0.734 |\\n')"
         )
     ]
@@ -117,7 +117,7 @@ def test_a_run_leaves_the_course_as_it_was_and_puts_the_results_into_build(cours
 
 def test_results_of_an_earlier_run_are_not_those_of_this_one(course):
     execute.run(execute.chosen([]))
-    os.utime(execute.utilities.data_folder("results") / "which_model.md", (0, 0))
+    os.utime(execute.utilities.data_folder("results") / "results.md", (0, 0))
     execute.run(execute.chosen(["01"]))
     assert "neural cf" not in (course / "build" / "results.md").read_text()
 
