@@ -107,33 +107,28 @@ def claims(notebook):
     return [line[2:] for line in lines if line.startswith(("✓ ", "✗ "))]
 
 
-@pytest.fixture(params=[path for path in PATHS if path.name[:2] <= "04"], ids=lambda path: path.stem)
-def reworked(request):
-    return nbformat.read(request.param, as_version=4)
-
-
-def test_what_it_says_are_at_most_a_dozen_claims_in_compared_outputs(reworked):
-    assert 5 <= len(claims(reworked)) <= 12
-    compared = [cell for cell in code_cells(reworked) if not NOT_COMPARED & set(cell.metadata.get("tags", []))]
-    for cell in code_cells(reworked):
+def test_what_it_says_are_at_most_a_dozen_claims_in_compared_outputs(notebook):
+    assert 5 <= len(claims(notebook)) <= 12
+    compared = [cell for cell in code_cells(notebook) if not NOT_COMPARED & set(cell.metadata.get("tags", []))]
+    for cell in code_cells(notebook):
         assert cell in compared or "claim(" not in cell.source
         assert "built_in" not in cell.source
 
 
-def test_it_asks_before_it_shows_and_folds_the_answers(reworked):
-    prose = "\n".join(cell.source for cell in reworked.cells if cell.cell_type == "markdown")
+def test_it_asks_before_it_shows_and_folds_the_answers(notebook):
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     n_questions = prose.count("**Predict before you run.**")
     assert n_questions >= 4
     assert prose.count("<summary>Answer") >= n_questions - prose.count("Three habits run through the course")
 
 
-def test_its_figures_have_a_text_for_those_who_do_not_see_them(reworked):
-    with_figure = [c for c in code_cells(reworked) if any("image/png" in o.get("data", {}) for o in c.outputs)]
+def test_its_figures_have_a_text_for_those_who_do_not_see_them(notebook):
+    with_figure = [c for c in code_cells(notebook) if any("image/png" in o.get("data", {}) for o in c.outputs)]
     assert [cell.source for cell in with_figure if len(cell.metadata.get("alt", "")) < 40] == []
 
 
-def test_it_has_65_cells_at_most(reworked):
-    assert len(reworked.cells) <= 65
+def test_it_has_65_cells_at_most(notebook):
+    assert len(notebook.cells) <= 65
 
 
 def test_the_readme_counts_the_claims():
