@@ -289,7 +289,7 @@ def test_regressions_and_spreads_are_drawn_as_the_stated_joint_density_has_them(
     mean = conditional_mean(log_joint, "v", its["v"])  # the same for every κ
     assert torch.allclose(torch.stack(weights).flatten(1).double().mean(0), mean, atol=0.06)
     best, shape = mean.reshape(its["v"].shape), 1 + 3 / 2
-    for column, drawn in enumerate(torch.stack(precisions).double().T):  # p(κ) = p(κ, V) / p(V | κ), at any V
+    for column, drawn in enumerate(torch.stack(precisions).double().T):  # p(κ) = p(κ, Φ) / p(Φ | κ), at any Φ
         logs = []
         for value in (0.5, 2.0):
             changed = {"kappa": its["kappa"].clone().index_fill_(0, tensor(column), value)}
@@ -344,11 +344,11 @@ def test_planted_numbers_drawn_anew_are_distributed_as_they_were():
             "ratings": errors * state.precision[user_ids].sqrt(),
             "users' rows": (state.users - x @ state.user_weights) * of_users,
             "movies' rows": (state.movies - y @ state.movie_weights) * of_movies,
-            "V": state.user_weights * of_users,
-            "W": state.movie_weights * of_movies,
+            "Φ": state.user_weights * of_users,
+            "Ψ": state.movie_weights * of_movies,
         }  # the squares of n of them sum to a gamma, chi² with n degrees of freedom
         gamma = {name: (values.numel() / 2, values.square().sum() / 2) for name, values in normal.items()}
-        gamma |= {"κ": (1, state.user_precisions[0]), "λ": (1, state.movie_precisions[-1]), "β": (1, state.noise_rates)}
+        gamma |= {"κ": (1, state.user_precisions[0]), "λ": (1, state.movie_precisions[-1]), "ρ": (1, state.noise_rates)}
         gamma |= {"τ": (n_users * NOISE_SHAPE, (state.precision * state.noise_rates).sum())}
         for name, (shape, value) in gamma.items():
             ranks.setdefault(name, []).append(torch.special.gammainc(tensor(float(shape)), value).item())

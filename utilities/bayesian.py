@@ -24,12 +24,12 @@ _FOLD_IN_SWEEPS = 3  # row and noise of one user are all but independent: a few 
 class BayesianFactorization:
     """Draws from the posterior of a factorisation with biases, features and a noise of each user.
 
-    The model of z_ui = (r_ui - μ) / s, with the mean μ and the standard deviation s of the training ratings held fixed:
+    The model of r̃_ui = (r_ui - μ) / s, with the mean μ and the standard deviation s of the training ratings held fixed:
 
-    - z_ui ~ N(b_u + b_i + p_u·q_i, 1/τ_u) for every rating;
-    - (p_u, b_u) ~ N(Vᵀx_u, diag(1/κ)) and (q_i, b_i) ~ N(Wᵀx_i, diag(1/λ)), regressions on the features x of both sides;
-    - V_df ~ N(0, 1/κ_f) and W_df ~ N(0, 1/λ_f), all κ_f and λ_f ~ Gamma(1, 1);
-    - τ_u ~ Gamma(4, β) with β ~ Gamma(1, 1), shape and rate: a user with few ratings is taken to be as noisy as others.
+    - r̃_ui ~ N(b_u + b_i + p_u·q_i, 1/τ_u) for every rating;
+    - (p_u, b_u) ~ N(Φᵀf_u, diag(1/κ)) and (q_i, b_i) ~ N(Ψᵀf_i, diag(1/λ)), regressions on the features f of both sides;
+    - Φ_dj ~ N(0, 1/κ_j) and Ψ_dj ~ N(0, 1/λ_j), all κ_j and λ_j ~ Gamma(1, 1);
+    - τ_u ~ Gamma(4, ρ) with ρ ~ Gamma(1, 1), shape and rate: a user with few ratings is taken to be as noisy as others.
 
     Gibbs sampling draws each of these given the rest. All of the conditionals are normal or gamma, so that no draw is an
     approximation (Salakhutdinov and Mnih, Bayesian Probabilistic Matrix Factorization using MCMC, 2008; for the features
@@ -41,9 +41,9 @@ class BayesianFactorization:
         users: Rows (p_u, b_u) of each draw, in units of s, f32 `[n_draws, n_users, size + 1]`.
         movies: Rows (q_i, b_i) of each draw, f32 `[n_draws, n_movies, size + 1]`.
         noise: s²/τ_u, its expectation averaged over the draws, in stars², f32 `[n_users]`.
-        user_weights: V of each draw, f32 `[n_draws, d, size + 1]`.
+        user_weights: Φ of each draw, f32 `[n_draws, d, size + 1]`.
         user_precisions: κ of each draw, f32 `[n_draws, size + 1]`.
-        noise_rates: β of each draw, f32 `[n_draws]`.
+        noise_rates: ρ of each draw, f32 `[n_draws]`.
         scale: What predictions are clipped to.
     """
 
@@ -264,7 +264,7 @@ _KEPT = ("users", "movies", "noise", "user_weights", "user_precisions", "noise_r
 def _sweep(
     state: _State, by_user: GroupedRatings, by_movie: GroupedRatings, user_features: Tensor, movie_features: Tensor
 ) -> _State:
-    """Draw everything once, each given the rest; `by_user` and `by_movie` hold the same z_ui."""
+    """Draw everything once, each given the rest; `by_user` and `by_movie` hold the same r̃_ui."""
     users, movies, precision = state[:3]
     movie_weights, movie_precisions = _draw_prior(movies, movie_features)
     movies = draw_rows(row_sums(by_movie, users, precision), (movie_features @ movie_weights, movie_precisions))
@@ -303,7 +303,7 @@ def _noise_posterior(by_user: GroupedRatings, squares: Tensor, noise_rate: Tenso
 
 
 def _rate_posterior(precision: Tensor) -> tuple[float, Tensor]:
-    """Give shape and rate of the gamma distribution of β, given every τ_u."""
+    """Give shape and rate of the gamma distribution of ρ, given every τ_u."""
     return 1 + NOISE_SHAPE * len(precision), 1 + precision.sum()
 
 
