@@ -111,6 +111,7 @@ def imported(path, distributions):
     modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
     tops = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"utilities", "notebooks"}
     tops -= {other.stem for folder in (path.parent, *LOCAL) for other in folder.glob("*.py")}
+    tops -= set(re.findall(r'"(\w+)\.py"\)\.write_text', text))  # which a notebook has written itself
     return {
         name: set(map(canonicalize_name, distributions.get(name, [NOT_INSTALLED.get(name, name)]))) for name in tops
     }
