@@ -17,7 +17,7 @@ from utilities.releases import Scale
 from utilities.rows import GroupedRatings, draw_rows, group_ratings, row_sums, squared_errors
 
 NOISE_SHAPE = 4.0  # how alike the noise of users is; from 3 to 8 validation sees no difference
-_FOLD_IN_SWEEPS = 3  # row and noise of one user are all but independent: a few draws in turn forget where they began
+_FOLD_IN_SWEEPS = 3  # rows and noise in turn; with 10 or 30 neither the errors nor the promised spread change any more
 
 
 @dataclass(frozen=True)

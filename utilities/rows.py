@@ -148,7 +148,7 @@ def squared_errors(ratings: GroupedRatings, sums: RowSums, rows: Tensor) -> Tens
 def _solve(sums: RowSums, prior: tuple[Tensor, Tensor], weights: Tensor | None, draw: bool) -> Tensor:
     """Solve UᵀU x = t for all rows, and Ux = U⁻ᵀt + noise for a draw, with the Cholesky factor U of A.
 
-    One entry of all matrices of a chunk at a time: these are too small for LAPACK, which takes three times as long.
+    One entry of all matrices of a chunk at a time: these are too small for LAPACK, which takes four times as long.
     """
     (prior_mean, prior_precision), (size, n) = prior, (len(sums.targets) - 1, sums.targets.shape[1])
     rows, prior_target = torch.empty(n, size), (prior_mean * prior_precision).expand(n, size)
