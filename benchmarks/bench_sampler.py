@@ -48,11 +48,11 @@ def sweeps(rows) -> None:
     """Print a line of the first table, measured in a process of its own, for its memory."""
     train_df, _, n_users, n_movies = rows
     features = torch.ones(n_users, 1), torch.ones(n_movies, 1)
-    _, _, *grouped = bayesian._prepare(train_df, features, SWEEPS, 0)
+    *_, states = bayesian._posterior(train_df, *features, size=8, sweeps=SWEEPS, burn_in=0, seed=0)
     n_rows = train_df.height
     del train_df, rows
     seconds, start = [], time.process_time()
-    for _ in bayesian._chain(grouped, features, 8, SWEEPS):
+    for _ in states:
         seconds.append(time.process_time() - start)
         start = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

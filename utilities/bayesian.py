@@ -91,14 +91,13 @@ class BayesianFactorization:
         Raises:
             ValueError: There are no rows, no draw would be kept, or an id has no features.
         """
-        features = user_features.float(), movie_features.float()
-        mean, deviation, *grouped = _prepare(train_df, features, sweeps, burn_in)
+        given = train_df, user_features, movie_features, size, sweeps, burn_in, seed
+        mean, deviation, states = _posterior(*given)
         kept = {}
-        with _seeded(seed):
-            for draw, state in enumerate(islice(_chain(grouped, features, size, sweeps), burn_in, None)):
-                for name in _KEPT:
-                    value = getattr(state, name)
-                    kept.setdefault(name, torch.empty(sweeps - burn_in, *value.shape))[draw] = value
+        for draw, state in enumerate(states):
+            for name in _KEPT:
+                value = getattr(state, name)
+                kept.setdefault(name, torch.empty(sweeps - burn_in, *value.shape))[draw] = value
         kept["noise"] = kept["noise"].mean(0) * deviation**2
         return cls(mean=mean, deviation=deviation, scale=scale, **kept)
 
@@ -134,12 +133,10 @@ class BayesianFactorization:
         Raises:
             ValueError: As in `fit`.
         """
-        features = user_features.float(), movie_features.float()
-        mean, deviation, *grouped = _prepare(train_df, features, sweeps, burn_in)
-        with _seeded(seed):
-            states = islice(_chain(grouped, features, size, sweeps), burn_in, None)
-            draws = ((state.users, state.movies, state.noise) for state in states)
-            return _predict(draws, _mapped_ids(ratings_df), mean, deviation, scale)
+        given = train_df, user_features, movie_features, size, sweeps, burn_in, seed
+        mean, deviation, states = _posterior(*given)
+        draws = ((state.users, state.movies, state.noise) for state in states)
+        return _predict(draws, _mapped_ids(ratings_df), mean, deviation, scale)
 
     def predict(self, ratings_df: pl.DataFrame) -> pl.DataFrame:
         """Predict ratings, averaged over the draws.
@@ -277,14 +274,15 @@ def _sweep(
     return _State(users, movies, Gamma(shape, rate).sample(), *regressions, noise_rate, rate / (shape - 1))
 
 
-def _chain(grouped: tuple[GroupedRatings, GroupedRatings], features: tuple[Tensor, Tensor], size: int, sweeps: int):
-    """Yield the state after each sweep, from a random start."""
-    users, movies = (torch.randn(len(each), size + 1) * 0.3 for each in features)
-    users[:, -1] = movies[:, -1] = 0
-    state = _State(users, movies, torch.ones(len(users)))
-    for _ in range(sweeps):
-        state = _sweep(state, *grouped, *features)
-        yield state
+def _chain(grouped: Iterable[GroupedRatings], features: tuple[Tensor, Tensor], size: int, sweeps: int, seed: int):
+    """Yield the state after each sweep, from a random start; in between, torch's global generator is the chain's."""
+    with _seeded(seed):
+        users, movies = (torch.randn(len(each), size + 1) * 0.3 for each in features)
+        users[:, -1] = movies[:, -1] = 0
+        state = _State(users, movies, torch.ones(len(users)))
+        for _ in range(sweeps):
+            state = _sweep(state, *grouped, *features)
+            yield state
 
 
 def _draw_prior(rows: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -326,20 +324,26 @@ def _predict(
     return pl.DataFrame({"prediction": predictions.float().numpy(), "std": std.float().numpy()})
 
 
-def _prepare(
-    train_df: pl.DataFrame, features: tuple[Tensor, Tensor], sweeps: int, burn_in: int
-) -> tuple[float, float, GroupedRatings, GroupedRatings]:
-    """Standardise ratings and group them both ways."""
+def _posterior(
+    train_df: pl.DataFrame,
+    user_features: Tensor,
+    movie_features: Tensor,
+    size: int,
+    sweeps: int,
+    burn_in: int,
+    seed: int,
+) -> tuple[float, float, Iterator[_State]]:
+    """Standardise ratings, and draw from the posterior: give μ, s and the states after the burn-in."""
     if train_df.is_empty() or not 0 <= burn_in < sweeps:
         raise ValueError(
             f"need rows and 0 <= burn_in < sweeps; got {train_df.height} rows, burn_in={burn_in}, sweeps={sweeps}"
         )
-    user_ids, movie_ids = _mapped_ids(train_df)
-    ratings = _ratings(train_df)
+    (user_ids, movie_ids), ratings = _mapped_ids(train_df), _ratings(train_df)
     mean, deviation = ratings.mean().item(), ratings.std(correction=0).item() or 1.0
-    deviations = (ratings - mean) / deviation
-    by_user = group_ratings(user_ids, movie_ids, deviations, len(features[0]))
-    return mean, deviation, by_user, group_ratings(movie_ids, user_ids, deviations, len(features[1]))
+    deviations, features = (ratings - mean) / deviation, (user_features.float(), movie_features.float())
+    sides = (user_ids, movie_ids), (movie_ids, user_ids)
+    grouped = [group_ratings(*ids, deviations, len(each)) for ids, each in zip(sides, features, strict=True)]
+    return mean, deviation, islice(_chain(grouped, features, size, sweeps, seed), burn_in, None)
 
 
 def _score(user_rows: Tensor, movie_rows: Tensor) -> Tensor:

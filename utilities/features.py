@@ -19,7 +19,7 @@ def movie_features(movies_df: pl.DataFrame) -> Tensor:
         pl.col("year").fill_null(pl.col("year").mean()).fill_null(0),
         *(pl.col("genres").list.contains(genre).fill_null(False).alias(f"genre {genre}") for genre in genres),
     ).to_torch(dtype=pl.Float32)
-    return _with_ones(torch.cat([columns, (columns[:, :1] - columns[:, :1].mean()) ** 2], 1))
+    return _with_ones(_with_square(columns))
 
 
 def user_features(users_df: pl.DataFrame) -> Tensor:
@@ -39,7 +39,7 @@ def user_features(users_df: pl.DataFrame) -> Tensor:
             for value in users_df[column].drop_nulls().unique().sort()
         ),
     ).to_torch(dtype=pl.Float32)
-    return _with_ones(torch.cat([columns, (columns[:, :1] - columns[:, :1].mean()) ** 2], 1))
+    return _with_ones(_with_square(columns))
 
 
 def count_features(train_df: pl.DataFrame, user_features: Tensor, movie_features: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,6 +69,11 @@ def count_features(train_df: pl.DataFrame, user_features: Tensor, movie_features
         _with_ones(n_raters[:, None].log1p()),
     )
     return torch.cat([user_features, of_users[:, 1:]], 1), torch.cat([movie_features, of_movies[:, 1:]], 1)
+
+
+def _with_square(columns: Tensor) -> Tensor:
+    """Append the squared distance of the first column, a year or an age, from its mean."""
+    return torch.cat([columns, (columns[:, :1] - columns[:, :1].mean()) ** 2], 1)
 
 
 def _with_ones(columns: Tensor) -> Tensor:
