@@ -151,21 +151,12 @@ def _convert(archive: Path, dataset: str, entries: dict[str, str], work: Path, c
         if layout.users:
             with opened.open(entries["users"]) as file:
                 users_df = read_users(file, layout, sources["users"])
-            unlisted = _rated(paths["ratings"], "userId").join(users_df, on="userId", how="anti").sort("userId")
-            if not unlisted.is_empty():
-                raise ValueError(
-                    f"{sources['users']}: {unlisted.height} users who rated are missing, the first {unlisted.item(0, 0)}; "
-                    "get the archive again"
-                )
-            users_df.sort("userId").write_parquet(paths["users"])
+            _listed(users_df, paths["ratings"], sources["users"]).write_parquet(paths["users"])
         if "published folds" in release.has:
+            paths["folds"] = work / f"{dataset}.folds.parquet"
             with opened.open(entries["ratings"]) as file:
                 lines_df = read_folds(file, layout, sources["ratings"])
-            paths["folds"] = work / f"{dataset}.folds.parquet"
-            lines_df = lines_df.unique(RATINGS_SCHEMA.names(), keep="first", maintain_order=True)
-            kept_df = pl.read_parquet(paths["ratings"])
-            folds_df = kept_df.join(lines_df, on=RATINGS_SCHEMA.names(), how="left", maintain_order="left")
-            folds_df.select("userId", "movieId", "fold").write_parquet(paths["folds"])
+            _in_order(lines_df, paths["ratings"]).write_parquet(paths["folds"])
     missing = _rated(paths["ratings"], "movieId").join(movies_df, on="movieId", how="anti").sort("movieId")
     if not missing.is_empty():
         warnings.warn(
@@ -176,6 +167,25 @@ def _convert(archive: Path, dataset: str, entries: dict[str, str], work: Path, c
     pl.concat([movies_df, missing], how="diagonal").sort("movieId").write_parquet(paths["movies"])
     for path in paths.values():
         path.replace(archive.parent / path.name)
+
+
+def _listed(users_df: pl.DataFrame, ratings: Path, source: str) -> pl.DataFrame:
+    """Sort users, or refuse a list that leaves out one who rated."""
+    unlisted = _rated(ratings, "userId").join(users_df, on="userId", how="anti").sort("userId")
+    if not unlisted.is_empty():
+        raise ValueError(
+            f"{source}: {unlisted.height} users who rated are missing, the first {unlisted.item(0, 0)}; "
+            "get the archive again"
+        )
+    return users_df.sort("userId")
+
+
+def _in_order(lines_df: pl.DataFrame, ratings: Path) -> pl.DataFrame:
+    """Give the fold of each stored rating, in their order; of a line that comes twice, the first one's."""
+    names = RATINGS_SCHEMA.names()
+    lines_df = lines_df.unique(names, keep="first", maintain_order=True)
+    folds_df = pl.read_parquet(ratings).join(lines_df, on=names, how="left", maintain_order="left")
+    return folds_df.select("userId", "movieId", "fold")
 
 
 def _rated(ratings: Path, column: str) -> pl.DataFrame:
