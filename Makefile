@@ -7,10 +7,10 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab edit test lint refresh lock mlflow bench peers
+.PHONY: help setup run lab exercises edit test lint refresh lock mlflow bench peers
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0] + ": name another with make PYTHON=..." if sys.version_info < (3, 11) else 0)'
@@ -23,8 +23,11 @@ setup: .venv/.installed  ## create .venv and install the pinned versions
 run: setup  ## execute the notebooks into build/ (.ipynb, .html and results.md), then print the results
 	$(BIN)/python notebooks/execute.py run
 
-lab: setup  ## open copies of the notebooks, yours to change, in JupyterLab: work/, on this machine only
+lab: setup  ## open copies of the notebooks and exercises, yours to change, in JupyterLab: work/, on this machine only
 	$(BIN)/python notebooks/lab.py
+
+exercises: setup  ## copy the exercises into work/, where yours stay as you leave them
+	$(BIN)/python notebooks/lab.py --only-copy
 
 edit: setup  ## open the notebooks themselves in JupyterLab, on this machine only
 	$(BIN)/python notebooks/lab.py --originals

@@ -14,6 +14,7 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.startswith("MOVIELENS_")]:
         del os.environ[name]
     os.environ["MOVIELENS_DATA_DIR"] = str(folder / "data")
+    os.environ["MOVIELENS_WORK_DIR"] = str(folder / "work")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the Makefile has it

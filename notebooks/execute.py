@@ -105,7 +105,7 @@ def ledger(claims: dict[str, list[tuple[str, bool]]]) -> str:
 
 
 def refresh(paths: list[Path]) -> None:
-    """Execute on the built-in sample with an empty store; rewrite outputs, `utilities/models.py` and README's table.
+    """Execute on the built-in sample with an empty store; rewrite outputs, what is generated, and README's table.
 
     The notebooks keep their metadata, so that what another Python writes there is no change.
     """
@@ -118,16 +118,19 @@ def refresh(paths: list[Path]) -> None:
         "MOVIELENS_CLAIMS": "strict",
         "MOVIELENS_ACCELERATOR": "cpu",
         "MOVIELENS_DATA_DIR": str(state / "data"),
+        "MOVIELENS_WORK_DIR": str(state / "work"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    subprocess.run([sys.executable, FOLDER / "export_models.py"], check=True)
+    for export in ("export_models.py", "export_exercises.py"):
+        subprocess.run([sys.executable, FOLDER / export], check=True)
     everything = paths == chosen([])
     experiments = FOLDER.parent / "benchmarks" / "experiments"
     for experiment in sorted(experiments.glob("[!_]*.py")) if everything else ():
         print(f"{experiment.name} takes minutes", flush=True)
         subprocess.run([sys.executable, experiment], check=True)
-    for path in paths:
+    solved = FOLDER.parent / "exercises" / "solved"
+    for path in [*paths, *(solved / path.name for path in paths if (solved / path.name).exists())]:
         metadata = nbformat.read(path, as_version=4).metadata
         notebook = execute(path)
         notebook.metadata = metadata
@@ -188,7 +191,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
     for cell in code_cells:  # what stands there is from the last execution
         cell.execution_count, cell.outputs = None, []
     with tqdm(
-        total=len(code_cells), desc=path.stem, unit="cell", ncols=100, file=sys.stdout
+        total=len(code_cells),
+        desc=f"{path.parent.name}/{path.stem}",
+        unit="cell",
+        ncols=100,
+        file=sys.stdout,
     ) as bar:
         client = NotebookClient(
             notebook,

@@ -1,4 +1,4 @@
-"""Open JupyterLab on this machine only: on copies of your own in `work/`, or on the originals."""
+"""Open JupyterLab on this machine only: on copies of notebooks and exercises of your own in `work/`, or on the originals."""
 
 import argparse
 import filecmp
@@ -14,8 +14,13 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from jupyterlab.labapp import LabApp
 from traitlets.config import Config
 
-FOLDER = Path(__file__).resolve().parent
-WORK = FOLDER.parent / "work"
+from utilities.settings import work_folder
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+COPIED = (
+    "notebooks",
+    "exercises",
+)  # side by side here and in work/, so that links between them hold
 METADATA = {  # as JupyterLab writes it, once the kernel has said what it is
     "kernelspec": {
         "display_name": get_kernel_dict()["display_name"],
@@ -59,17 +64,26 @@ def main() -> None:
     parser.add_argument(
         "--originals", action="store_true", help="open the originals instead of copies"
     )
+    parser.add_argument(
+        "--only-copy", action="store_true", help="make the copies, say where they are, and stop"
+    )
     arguments, options = parser.parse_known_args()
+    root = REPOSITORY if arguments.originals else work_folder()
     if not arguments.originals:
-        copy_to(WORK, sorted(FOLDER.glob("*.ipynb")))
-    paths = [str(FOLDER / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]
+        for name in COPIED:
+            copy_to(root / name, sorted((REPOSITORY / name).glob("*.ipynb")))
+    if arguments.only_copy:
+        print(f"Your copies are in {root}: `make lab` opens them, and they are never overwritten.")
+        return
+    paths = [str(REPOSITORY / "notebooks" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))  # no news, no question
     config = Config()
     config.ServerApp.contents_manager_class = NotebooksOfAnyPython
     options += [
         "--ServerApp.allow_root=True",  # which containers run as; the server is on the loopback, with a token
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={FOLDER if arguments.originals else WORK}",
+        f"--ServerApp.root_dir={root}",
+        f"--ServerApp.preferred_dir={root / 'notebooks'}",
     ]
     LabApp.initialize_server(options, config=config).start()
 
@@ -77,7 +91,7 @@ def main() -> None:
 def copy_to(work: Path, originals: Iterable[Path]) -> None:
     """Copy notebooks that are not there yet; never overwrite one.
 
-    `work/.originals` holds each original as it was when last copied. One that has changed since is put beside the
+    `.originals` in `work` holds each original as it was when last copied. One that has changed since is put beside the
     reader's copy, under a name with the day, and a line says so.
     """
     known = work / ".originals"

@@ -21,6 +21,7 @@ def own_settings(store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store)
         patch.setenv("MOVIELENS_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("MOVIELENS_WORK_DIR", str(tmp_path_factory.mktemp("work")))
         yield
 
 

@@ -72,6 +72,29 @@ def test_a_failing_cell_is_named_though_later_cells_were_executed_before(tmp_pat
         execute.execute(tmp_path / "01_fails.ipynb")
 
 
+EXERCISES = """# %% [markdown]
+# # 01 · Exercises: one
+# %% setup
+from utilities import check
+# %% checks
+# %% exercise [markdown]
+# ## 01.1 ★ Two
+#
+# How much is one and one?
+# %% stub
+two = ...
+# %% solution
+two = 2
+# %% why [markdown]
+# Count.
+# %% other
+two = 1 + 1
+# %% check
+def mistake_in(two):
+    assert two == 2
+"""
+
+
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """Give a course of two small notebooks in a folder of its own, with a README and a build folder."""
@@ -81,13 +104,22 @@ def course(tmp_path, monkeypatch):
         monkeypatch.setattr(execute, name, course / {"FOLDER": "", "BUILD": "build"}[name])
     monkeypatch.setattr(execute, "README", course / "README.md")
     (course / "README.md").write_text(TEXT)
-    shutil.copy(REPOSITORY / "notebooks" / "export_models.py", course)
+    for name in ("export_models.py", "export_exercises.py"):
+        shutil.copy(REPOSITORY / "notebooks" / name, course)
+    (tmp_path / "exercises").mkdir()
+    (tmp_path / "exercises" / "01_one.py").write_text(EXERCISES)
     (tmp_path / "utilities").mkdir()
     (tmp_path / "benchmarks" / "experiments").mkdir(parents=True)
     (tmp_path / "benchmarks" / "experiments" / "long.py").write_text("open(__file__ + '.ran', 'w').close()")
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     metadata["language_info"] = {"name": "python", "version": "3.10.0"}
-    prose = [new_markdown_cell(text) for text in ("# One", "Half: $\\frac{1}{2}$. Next: [two](02_two.ipynb#Recap).")]
+    prose = [
+        new_markdown_cell(text)
+        for text in (
+            "# One",
+            "Half: $\\frac{1}{2}$. Next: [two](02_two.ipynb#Recap).\n\n## Exercises\n\nold\n\n## Next",
+        )
+    ]
     exported = new_code_cell("class Model:\n    pass", metadata={"tags": ["export"]})
     one = [*prose, exported, new_code_cell("import os\nprint(1 + 1, os.environ.get('MOVIELENS_ACCELERATOR'))")]
     two = [
@@ -134,6 +166,16 @@ def test_a_refresh_rewrites_outputs_and_results_but_no_metadata_whatever_the_env
     assert (course.parent / "benchmarks" / "experiments" / "long.py.ran").exists()
     assert "class Model:\n    pass" in (course.parent / "utilities" / "models.py").read_text()
     assert (course / "README.md").read_text() == TEXT.replace("old", "| neural cf | 0.734 |")
+    assert "old" not in refreshed.cells[1].source
+    assert "- **01.1 ★ Two.** How much is one and one?\n\n## Next" in refreshed.cells[1].source
+    stub, solved = (
+        nbformat.read(course.parent / name, as_version=4)
+        for name in ("exercises/01_one.ipynb", "exercises/solved/01_one.ipynb")
+    )
+    assert [cell.source for cell in stub.cells if cell.cell_type == "code"][1] == "two = ..."
+    assert stub.metadata == solved.metadata == metadata
+    assert not any(cell.get("execution_count") for cell in stub.cells)
+    assert [cell.execution_count for cell in solved.cells if cell.cell_type == "code"] == [1, 2, 3]
 
 
 def test_a_page_links_pages_shows_formulas_and_asks_no_other_host_for_anything(course):
@@ -152,7 +194,7 @@ def test_no_page_of_the_course_asks_another_host_for_anything(path):
     asked += [url for script in scripts for url in re.findall(r"(?:https?:)?//[\w.-]+\.\w+/[^\"'\s]*", script)]
     asked += re.findall(r"(?:@import\s+|url\()[\"']?((?:https?:)?//[^\"')]+)", html)
     assert asked == []
-    assert not re.findall(r"href=[\"'][^\"':]*\.ipynb", html)
+    assert not re.findall(r"href=[\"'](?!\.\./exercises/)[^\"':]*\.ipynb", html)
 
 
 @pytest.mark.parametrize("command", [["notebooks/execute.py"], ["-m", "notebooks.execute"]])

@@ -77,6 +77,23 @@ def test_a_copy_that_was_deleted_comes_back_as_the_original_is(original, work):
     assert (work / original.name).read_text() == "newer"
 
 
+def test_copies_alone_are_made_once_and_it_says_where(tmp_path, environment):
+    command = [sys.executable, REPOSITORY / "notebooks" / "lab.py", "--only-copy"]
+    environment = environment | {"MOVIELENS_WORK_DIR": str(tmp_path / "work")}
+    stub = tmp_path / "work" / "exercises" / "02_inner_product.ipynb"
+    for text in (None, "mine"):
+        if text:
+            stub.write_text(text)
+        printed = subprocess.check_output(command, env=environment, text=True)
+        assert (
+            printed
+            == f"Your copies are in {tmp_path / 'work'}: `make lab` opens them, and they are never overwritten.\n"
+        )
+    assert stub.read_text() == "mine"
+    exercises = sorted((REPOSITORY / "exercises").glob("*.ipynb"))
+    assert names(stub.parent) == [path.name for path in exercises]
+
+
 class Server:
     """The real server on a free port, with a token."""
 
@@ -93,7 +110,9 @@ class Server:
 @pytest.fixture(scope="module", params=["work", "originals"])
 def server(request, tmp_path_factory, environment):
     folder = tmp_path_factory.mktemp("lab")
-    (folder / "notebooks").mkdir()
+    for name in ("notebooks", "exercises"):
+        (folder / name).mkdir()
+    (folder / "exercises" / ORIGINALS[0].name).write_bytes((REPOSITORY / "exercises" / ORIGINALS[0].name).read_bytes())
     (folder / "notebooks" / "lab.py").write_bytes((REPOSITORY / "notebooks" / "lab.py").read_bytes())
     config = "jupyter/labconfig/default_setting_overrides.json"
     (folder / "notebooks" / config).parent.mkdir(parents=True)
@@ -104,6 +123,7 @@ def server(request, tmp_path_factory, environment):
 
     token, log = secrets.token_hex(), folder / "log"
     own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+    own["MOVIELENS_WORK_DIR"] = str(folder / "work")
     command = [sys.executable, "notebooks/lab.py", "--no-browser", "--ServerApp.port=0"]
     command += [f"--IdentityProvider.token={token}", *(["--originals"] if request.param == "originals" else [])]
     with log.open("w") as file:
@@ -115,7 +135,7 @@ def server(request, tmp_path_factory, environment):
             assert process.poll() is None, log.read_text()
             time.sleep(0.1)
         server = Server(found.group(), token)
-        server.folder, server.place = folder, folder / {"work": "work", "originals": "notebooks"}[request.param]
+        server.place = folder / {"work": "work", "originals": ""}[request.param]
         yield server
     finally:
         process.terminate()
@@ -126,7 +146,13 @@ def test_the_server_starts_for_root_too_on_the_loopback_and_wants_its_token(serv
     assert server("api/status")["started"]
     with pytest.raises(OSError, match="403"):
         server("api/contents", token="wrong")
-    assert ORIGINALS[0].name in [entry["name"] for entry in server("api/contents")["content"]]
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "exercises"])
+def test_it_shows_notebooks_and_exercises_side_by_side_so_that_links_between_them_hold(server, folder):
+    names = {entry["name"] for entry in server(f"api/contents/{folder}")["content"]}
+    assert ORIGINALS[0].name in names
+    assert (server.place / folder / ORIGINALS[0].name).is_file()
 
 
 def test_no_news_are_fetched_and_nobody_is_asked_about_them(server):
@@ -136,7 +162,7 @@ def test_no_news_are_fetched_and_nobody_is_asked_about_them(server):
 
 
 def test_a_notebook_comes_as_this_python_would_have_saved_it_and_is_saved_as_it_was(server):
-    path, url = server.place / ORIGINALS[0].name, f"api/contents/{ORIGINALS[0].name}"
+    path, url = server.place / "notebooks" / ORIGINALS[0].name, f"api/contents/notebooks/{ORIGINALS[0].name}"
     before = json.loads(path.read_text(encoding="utf-8"))
     model = server(url)
     metadata = model["content"]["metadata"]

@@ -24,6 +24,7 @@ EXTRAS = PROJECT["optional-dependencies"] | {"": PROJECT["dependencies"]}
 WHO_IMPORTS_FROM = {  # later lines win
     "utilities/**/*.py": ["", "notebooks"],
     "notebooks/*": ["", "notebooks"],
+    "exercises/**/*": ["", "notebooks"],
     "benchmarks/*.py": ["", "notebooks"],
     "benchmarks/bench_peers.py": ["", "peer-surprise", "peer-myfm", "peer-lenskit"],
     "tests/**/*.py": ["", "notebooks", "test"],

@@ -9,6 +9,11 @@ from .datasets import load_users as load_users
 from .datasets import needs as needs
 from .datasets import rating_scale as rating_scale
 from .datasets import save_parquet as save_parquet
+from .exercises import check as check
+from .exercises import class_progress as class_progress
+from .exercises import hint as hint
+from .exercises import progress as progress
+from .exercises import solution as solution
 from .features import count_features as count_features
 from .features import movie_features as movie_features
 from .features import user_features as user_features

@@ -117,18 +117,17 @@ def data_folder(*parts: str) -> Path:
     Raises:
         OSError: The folder cannot be made or written; the message names it and the setting.
     """
-    folder = _data_dir().joinpath(*parts)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        reason = "permission denied"
-    except OSError as error:
-        writable, reason = False, error.strerror
-    if not writable:
-        raise OSError(
-            f"cannot write to the data folder {folder}: {reason}; set MOVIELENS_DATA_DIR to one you can write"
-        )
-    return folder
+    return _writable(_data_dir().joinpath(*parts), "data folder", "MOVIELENS_DATA_DIR")
+
+
+def work_folder() -> Path:
+    """Give the folder of a learner's own files, made if need be (`MOVIELENS_WORK_DIR`, `work` unless given).
+
+    Raises:
+        OSError: The folder cannot be made or written; the message names it and the setting.
+    """
+    folder = ROOT / Path(os.environ.get("MOVIELENS_WORK_DIR") or "work").expanduser()
+    return _writable(folder.resolve(), "folder of your work", "MOVIELENS_WORK_DIR")
 
 
 def package_version() -> str:
@@ -153,6 +152,19 @@ def split_login(uri: str) -> tuple[str, tuple[str, str] | None]:
     login, at, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     return (parts._replace(netloc=host).geturl(), (unquote(user), unquote(password))) if at else (uri, None)
+
+
+def _writable(folder: Path, what: str, setting: str) -> Path:
+    """Make a folder if need be, or say that it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        reason = "permission denied"
+    except OSError as error:
+        writable, reason = False, error.strerror
+    if not writable:
+        raise OSError(f"cannot write to the {what} {folder}: {reason}; set {setting} to one you can write")
+    return folder
 
 
 def _data_dir() -> Path:
