@@ -1,3 +1,4 @@
+import ast
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import utilities
+from conftest import REPOSITORY
 from utilities.exercises import expect, judging, records, sources
 
 SOURCE = '''# %% [markdown]
@@ -348,6 +350,21 @@ def test_a_class_is_read_from_files(folder):
         utilities.class_progress(folder / "class")
     with pytest.raises(FileNotFoundError, match=r"no .json file in .*: copy the learners'"):
         utilities.class_progress(folder / "nowhere")
+
+
+def test_what_the_teachers_page_runs_works(folder, monkeypatch):
+    utilities.check("01.1", 11)
+    (folder / "class").mkdir()
+    (folder / "work" / "progress.json").rename(folder / "class" / "ada.json")
+    page = (REPOSITORY / "exercises" / "TEACHING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    *before, by_exercise, by_mistake = ast.parse(code).body
+    namespace = {}
+    monkeypatch.chdir(folder)
+    exec(compile(ast.Module(before, []), "page", "exec"), namespace)
+    by_exercise, by_mistake = (eval(ast.unparse(node), namespace).rows() for node in (by_exercise, by_mistake))
+    assert by_exercise == [("01.1", 0, 1.0, 0.0)]
+    assert by_mistake == [("01.1", "written side by side", 1)]
 
 
 def test_a_check_leaves_the_random_numbers_as_they_were():

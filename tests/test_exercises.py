@@ -178,6 +178,11 @@ def test_a_sheet_has_five_exercises_of_each_grade_in_order(path):
     assert sheet.title.startswith(f"{path.name[:2]} · Exercises: ")
 
 
+def test_every_notebook_has_a_sheet():
+    notebooks = [path.stem for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb"))]
+    assert [path.stem for path in SHEETS] == notebooks
+
+
 def stored(*parts):
     return nbformat.read(REPOSITORY.joinpath(*parts), as_version=4)
 
