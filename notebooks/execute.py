@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 import utilities
+from utilities.widgets import base as widgets
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
@@ -27,6 +28,7 @@ RESULTS_START, RESULTS_END = "<!-- results:start -->", "<!-- results:end -->"
 CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
 # The steps of these models are short: a second thread costs more than it brings. Threads that wait must not spin.
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+VIEW = "application/vnd.jupyter.widget-view+json"
 # The page without the scripts that nbconvert has it load: formulas are MathML, nothing else needs one.
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
@@ -161,9 +163,12 @@ def write(path: Path, text: str) -> None:
 
 
 def as_html(notebook: nbformat.NotebookNode, name: str) -> str:
-    """Render a notebook as one page that asks no other host for anything and links the other pages."""
+    """Render a notebook as one page that asks no other host for anything, links the others, and whose widgets move."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if stored := output.get("metadata", {}).get(widgets.METADATA):
+                output.data = {"text/html": widgets.on_a_page(stored, output.data["image/png"])}
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\((\w+)\.ipynb", r"](\1.html", with_mathml(cell.source))
     html, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(
@@ -205,10 +210,15 @@ def execute(path: Path) -> nbformat.NotebookNode:
             resources={"metadata": {"path": str(path.parent)}},
             coalesce_streams=True,
             record_timing=False,
+            store_widget_state=False,  # with it, a page without a kernel shows no picture
             on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(),
         )
         try:
             client.execute()
+            for output in (output for cell in code_cells for output in cell.outputs):
+                output.get("data", {}).pop(
+                    VIEW, None
+                )  # names a widget of the kernel that has ended
         except (CellExecutionError, DeadKernelError) as error:
             bar.close()
             BUILD.mkdir(exist_ok=True)

@@ -1,12 +1,23 @@
 """What the unit tests share: a tracking store of their own, and ratings small enough to count by hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from utilities.widgets.base import on_a_page
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +54,52 @@ def ratings_df():
             "timestamp": [400, 300, 200, 300],
         }
     )
+
+
+def as_page(widget):
+    """Give a page that shows a widget without a kernel."""
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{widget.name}</title>"
+    body = f"<main><h1>{widget.name}</h1>{on_a_page(widget.stored())}</main>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'
+
+
+def executable():
+    """Find the browser of the machine: `MOVIELENS_BROWSER`, or one of the usual names."""
+    return os.environ.get("MOVIELENS_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start Chromium once; without one skip, and in CI fail."""
+    path = executable()
+    if path is None:
+        missing = "no Chromium on this machine: install one (on Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Give a function that opens a file in a page, which must raise no error and ask nothing of anyone else."""
+    contexts, wrong = [], []
+
+    def open_page(path, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("console", lambda message: wrong.append(message.text) if message.type in {"error", "warning"} else None)
+        page.on("request", lambda request: wrong.append(request.url) if request.url != path.as_uri() else None)
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -286,6 +286,13 @@ def test_what_was_solved_stays_solved_and_tries_and_mistakes_are_counted():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record.solved)
 
 
+def test_an_exercise_keeps_the_time_at_which_it_was_solved_first():
+    with records.record("01.1") as record:
+        record.solved = "2026-01-02T03:04:05+00:00"
+    utilities.check("01.1", 2)
+    assert records.read()["01.1"].solved == "2026-01-02T03:04:05+00:00"
+
+
 def test_a_file_that_is_no_progress_is_left_alone_and_said(folder, capsys):
     path = folder / "work" / "progress.json"
     path.parent.mkdir()

@@ -1,5 +1,6 @@
 import base64
 import copy
+import json
 import re
 import shutil
 import subprocess
@@ -13,8 +14,11 @@ from nbval.plugin import get_sanitize_patterns
 
 from conftest import REPOSITORY
 from notebooks import lab
+from utilities import widgets
+from utilities.widgets import base
 
 PATHS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+WIDGETS = [value for value in vars(widgets).values() if isinstance(value, type)]
 NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(root|home|work|tmp|Users)\b[/\w.-]*")
 
@@ -127,8 +131,33 @@ def test_its_figures_have_a_text_for_those_who_do_not_see_them(notebook):
     assert [cell.source for cell in with_figure if len(cell.metadata.get("alt", "")) < 40] == []
 
 
-def test_it_has_65_cells_at_most(notebook):
-    assert len(notebook.cells) <= 65
+def test_it_has_75_cells_at_most(notebook):
+    assert len(notebook.cells) <= 75
+
+
+def widget_cells(notebook):
+    return [
+        (i, output.metadata[base.METADATA], output)
+        for i, cell in enumerate(notebook.cells)
+        for output in cell.get("outputs", [])
+        if base.METADATA in output.get("metadata", {})
+    ]
+
+
+def test_every_widget_stands_in_one_notebook():
+    shown = [stored["name"] for path in PATHS for _, stored, _ in widget_cells(nbformat.read(path, as_version=4))]
+    assert sorted(shown) == sorted(widget.name for widget in WIDGETS)
+
+
+def test_a_widget_has_a_question_before_it_a_picture_in_it_and_its_value_read_back_behind_it(notebook):
+    for i, stored, output in widget_cells(notebook):
+        question, shown, reading = notebook.cells[i - 1 : i + 2]
+        assert question.source.count("**Play.**") == 1 and "?" in question.source.partition("**Play.**")[2]
+        assert set(output.data) == {"image/png", "text/plain"}
+        name = shown.source.splitlines()[-1]
+        assert f"{name}.value" in reading.source
+        assert re.search(r"\d", output.data["text/plain"])
+        assert len(json.dumps(stored)) < 120_000
 
 
 def test_the_readme_counts_the_claims():

@@ -71,7 +71,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 @pytest.mark.skipif(not setuptools_builds_this(), reason="no setuptools that can build this package")
-def test_a_wheel_brings_the_sample_along(tmp_path, environment):
+def test_a_wheel_brings_the_sample_and_the_widgets_along(tmp_path, environment):
     source = tmp_path / "source"
     copytree(REPOSITORY / "utilities", source / "utilities")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -83,6 +83,10 @@ def test_a_wheel_brings_the_sample_along(tmp_path, environment):
         for file in sorted((REPOSITORY / "utilities" / "sample").iterdir()):
             packed = archive.read(f"utilities/sample/{file.name}")
             assert hashlib.sha256(packed).digest() == hashlib.sha256(file.read_bytes()).digest()
+        scripts = {
+            path.name for path in (REPOSITORY / "utilities" / "widgets").iterdir() if path.suffix in {".js", ".css"}
+        }
+        assert {f"utilities/widgets/{name}" for name in scripts} <= set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     script = "import utilities; print(utilities.__file__, utilities.load_ratings().height)"
     printed = subprocess.check_output(

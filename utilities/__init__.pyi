@@ -1,4 +1,5 @@
 from . import models as models
+from . import widgets as widgets
 from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
 from .claims import claim as claim

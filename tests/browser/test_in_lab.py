@@ -1,0 +1,138 @@
+"""Every widget in a real JupyterLab: a picture at first, then alive, at one with the kernel."""
+
+import re
+import secrets
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from conftest import REPOSITORY
+from utilities import widgets
+
+WIDGETS = {name: getattr(widgets, name) for name in dir(widgets) if isinstance(getattr(widgets, name), type)}
+
+
+def notebook(name):
+    """Five lines over stored numbers, saved as executed, with counts that no execution here gives."""
+    data, metadata = WIDGETS[name].example()._repr_mimebundle_()
+    data["application/vnd.jupyter.widget-view+json"] = {"model_id": "0" * 32, "version_major": 2, "version_minor": 1}
+    shown = new_output("execute_result", data, metadata=metadata, execution_count=102)
+    cells = [
+        new_code_cell(f"from utilities.widgets import {name}\nimport ipywidgets", execution_count=101),
+        new_code_cell(f"widget = {name}.example(); widget", execution_count=102, outputs=[shown]),
+        new_code_cell("print(widget.text(widget.state))"),
+        new_code_cell("widget"),
+        new_code_cell("print('widgets', len(ipywidgets.widgets.widget._instances))"),
+    ]
+    for i, cell in enumerate(cells):
+        cell.id = f"cell-{i}"
+    kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, environment, browser):
+    """Give a page with JupyterLab, served as `make lab` serves it, on one small notebook for each widget."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    for name in WIDGETS:
+        nbformat.write(notebook(name), folder / "notebooks" / f"{name}.ipynb")
+    for part in ("lab.py", "jupyter/labconfig/default_setting_overrides.json"):
+        (folder / "notebooks" / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "notebooks" / part).write_bytes((REPOSITORY / "notebooks" / part).read_bytes())
+    token, log = secrets.token_hex(), folder / "log"
+    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+    own["MOVIELENS_WORK_DIR"] = str(folder / "work")
+    command = [
+        sys.executable,
+        "notebooks/lab.py",
+        "--no-browser",
+        "--ServerApp.port=0",
+        f"--IdentityProvider.token={token}",
+    ]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder, env=environment | own, stdout=file, stderr=file)
+    context = browser.new_context(viewport={"width": 1300, "height": 3000})
+    try:
+        for _ in range(600):
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.elsewhere, page.errors = [], []
+        page.on(
+            "request",
+            lambda r: (
+                page.elsewhere.append(r.url)
+                if not r.url.startswith((found.group(), "data:", "blob:", found.group().replace("http", "ws")))
+                else None
+            ),
+        )
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.base, page.token = found.group(), token
+        yield page
+    finally:
+        context.close()
+        process.terminate()
+        process.wait()
+
+
+def run(page, number):
+    """Execute one cell, and wait for its end; a key that JupyterLab has missed while it was busy is pressed again."""
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    for _ in range(5):
+        cell.locator(".cm-content").focus()
+        page.keyboard.press("Control+Enter")
+        for _ in range(30):
+            if prompt.inner_text() != before and re.search(r"\d", prompt.inner_text()):
+                return cell
+            page.wait_for_timeout(100)
+    raise AssertionError(f"cell {number} was not executed: {prompt.inner_text()}")
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_widget_in_jupyterlab(lab, name):
+    page = lab
+    page.goto(f"{page.base}lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={page.token}")  # no other tab
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    picture = page.locator(".jp-Cell").nth(1).locator(".jp-OutputArea img")
+    picture.wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()  # before, keys are lost
+    assert picture.evaluate("image => image.naturalWidth") > 300  # opened, not executed: the picture
+
+    for number in (0, 1):
+        run(page, number)
+    live = page.locator(".jp-Cell").nth(1).locator(".mlw")
+    live.wait_for()
+    text = live.locator(".mlw-text").inner_text()
+    assert text == WIDGETS[name].example().text(WIDGETS[name].example().state)
+
+    run(page, 3)
+    second = page.locator(".jp-Cell").nth(3).locator(".mlw")
+    second.wait_for()
+    field = live.locator("input[type=range], select").first
+    for key in ("ArrowRight", "ArrowLeft", "ArrowDown"):
+        field.focus()
+        page.keyboard.press(key)
+        if live.locator(".mlw-text").inner_text() != text:
+            break
+    assert live.locator(".mlw-text").inner_text() != text
+    assert live.locator(".mlw-text").inner_text() == second.locator(".mlw-text").inner_text()
+    printed = run(page, 2).locator(".jp-OutputArea").inner_text()
+    assert printed.strip() == live.locator(".mlw-text").inner_text()  # the kernel has seen it
+
+    before = run(page, 4).locator(".jp-OutputArea").inner_text()
+    for _ in range(2):
+        run(page, 1)
+    live.wait_for()
+    assert run(page, 4).locator(".jp-OutputArea").inner_text() == before
+    assert page.locator(".jp-Cell").nth(1).locator(".mlw").count() == 1
+    assert page.elsewhere == [] and page.errors == []

@@ -1,0 +1,120 @@
+"""Every widget on a page without a kernel: it moves, says what Python says, asks nobody for anything, and all can use it."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from conftest import as_page
+from utilities import widgets
+from utilities.widgets import base
+
+WIDGETS = {name: getattr(widgets, name) for name in dir(widgets) if isinstance(getattr(widgets, name), type)}
+OUTSIDE = """() => {
+  const box = document.querySelector("svg.mlw-picture").getBoundingClientRect();
+  const isOutside = (own) => own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
+  const texts = [...document.querySelectorAll("svg.mlw-picture text")];
+  return texts.filter((text) => isOutside(text.getBoundingClientRect())).map((text) => text.textContent);
+}"""
+
+
+@pytest.fixture(scope="module", params=WIDGETS)
+def widget(request):
+    return WIDGETS[request.param].example()
+
+
+@pytest.fixture(scope="module")
+def path(widget, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / f"{widget.name}.html"
+    path.write_text(as_page(widget), encoding="utf-8")
+    return path
+
+
+def state(page):
+    return page.evaluate("document.querySelector('main > [id^=mlw-]').model.get('state')")
+
+
+def said(page):
+    return page.locator(".mlw-text").inner_text()
+
+
+def test_it_says_what_python_says(widget, path, new_page):
+    page = new_page(path)
+    assert state(page) == widget.state
+    assert said(page) == widget.text(widget.state)
+    assert page.locator("svg.mlw-picture > *").count() > 3
+
+
+def change(control, page, draw):
+    """Give one control another value by keyboard alone."""
+    kind = control.get_attribute("class").split("mlw-")[-1]
+    field = control.locator("input, select, button").first
+    field.focus()
+    if kind == "slider":
+        for key in draw.choices(["ArrowRight", "ArrowLeft", "ArrowUp", "PageUp", "Home", "End"], k=3):
+            page.keyboard.press(key)
+    elif kind == "choice":
+        page.keyboard.press(draw.choice(["ArrowDown", "ArrowUp"]))
+    elif kind == "search":
+        titles = field.evaluate("field => [...field.list.options].map(option => option.value)")
+        page.keyboard.insert_text(draw.choice(titles))
+    else:
+        page.keyboard.press("Space")
+
+
+def test_the_keyboard_moves_it_and_for_any_setting_it_says_what_python_says(widget, path, new_page):
+    page, draw = new_page(path), random.Random(0)
+    controls = page.locator(".mlw-control").all()
+    seen = []
+    for _ in range(12):
+        for control in draw.sample(controls, k=min(2, len(controls))):
+            change(control, page, draw)
+        seen.append(state(page))
+        assert said(page) == widget.text(seen[-1])
+    assert sum(a != b for a, b in pairwise(seen)) >= 4
+
+
+def test_every_control_changes_the_state(widget, path, new_page):
+    page, draw = new_page(path), random.Random(1)
+    for control in page.locator(".mlw-control").all():
+        before, tries = state(page), 0
+        while state(page) == before and tries < 8:
+            change(control, page, draw)
+            tries += 1
+        assert state(page) != before, control.inner_text()
+
+
+def test_a_pointer_moves_it(widget, path, new_page):
+    page = new_page(path, viewport={"width": 900, "height": 900})
+    handles = page.locator("svg [data-handle]")
+    slider = page.locator("input[type=range]").first
+    target = handles.first if handles.count() else slider
+    box = target.bounding_box()
+    before = state(page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 45, y - 12, steps=5)
+    page.mouse.up()
+    assert state(page) != before
+    assert said(page) == widget.text(state(page))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (400, "dark")])
+def test_axe_finds_nothing_and_nothing_is_cut_off(path, new_page, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = new_page(path, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found.response["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(OUTSIDE)
+    assert outside == []
+
+
+def test_the_picture_is_small_and_the_text_tells_its_numbers(widget):
+    data, metadata = widget._repr_mimebundle_()
+    assert 2_000 < len(data["image/png"]) < 130_000
+    assert data["text/plain"] == f"{type(widget).__name__.rpartition('.')[-1]}: {widget.text(widget.state)}"
+    assert metadata[base.METADATA] == widget.stored()
+    assert widget.value is not None

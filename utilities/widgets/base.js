@@ -1,0 +1,162 @@
+// What all widgets share. A widget's own module defines `spec`:
+//   title                     what the widget is called, for a screen reader
+//   controls(data)            a list of controls, see CONTROLS
+//   text(data, state)         what the widget says, the same as Python's `text`
+//   draw(picture, data, state, set)   draws into an empty <svg>; `set({key: value})` changes the state
+//   more(element, data, state, set)   HTML below the text, if there is any; `height` is the picture's (its width is 480)
+// What is dragged in the picture is made by `handle`. A spec is mounted by `mount(spec, model, element)`; the model is anywidget's,
+// or on a page without a kernel `storedModel(…)`.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element: tag, attributes (functions become listeners), children (nodes or text). */
+function make(tag, attributes = {}, ...children) {
+  const isDrawn = ["svg", "g", "line", "rect", "circle", "path", "text", "polyline", "title"].includes(tag);
+  const node = isDrawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.map((child) => (child instanceof Node ? child : String(child))));
+  return node;
+}
+
+/** Give a number with so many digits behind the point and commas between thousands, as Python's `fixed` does. */
+function fixed(value, digits = 0) {
+  const [whole, rest] = Math.abs(value).toFixed(digits).split(".");
+  const text = whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",") + (rest ? "." + rest : "");
+  return value < 0 && /[1-9]/.test(text) ? "−" + text : text;
+}
+
+/** Map numbers from one range to another, linearly. */
+function scale([from, to], [start, end]) {
+  return (value) => start + ((value - from) / (to - from)) * (end - start);
+}
+
+/** Make a thing that a pointer drags and arrow keys move (with Shift farther): `move(x, y)` gets a place in the picture's units. */
+function handle(picture, { name, label, text, at: [x, y], step, move }, ...shapes) {
+  const pressed = (event) => {
+    const [right, down] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key] ?? [0, 0];
+    if (!right && !down) return;
+    event.preventDefault();
+    const far = step * (event.shiftKey ? 5 : 1);
+    move(x + far * right, y + far * down);
+  };
+  const dragged = (start) => {
+    start.preventDefault();
+    start.currentTarget.focus({ preventScroll: true });
+    picture.setPointerCapture(start.pointerId); // each move draws the handle anew, the picture stays
+    const moved = (event) => {
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
+      move(place.x, place.y);
+    };
+    picture.onpointermove = moved;
+    picture.onpointerup = picture.onpointercancel = () => (picture.onpointermove = null);
+  };
+  const attributes = { tabindex: 0, role: "slider", "aria-label": label, "aria-valuenow": Math.round(x), "aria-valuetext": text };
+  return make("g", { class: "handle", "data-handle": name, "data-lm-suppress-shortcuts": true, keydown: pressed, pointerdown: dragged, ...attributes }, ...shapes);
+}
+
+const CONTROLS = {
+  /** {kind: "slider", key, label, values, format}: one of a list of values, in its order. */
+  slider({ key, label, values, format = String }, id, set) {
+    const input = make("input", {
+      id, type: "range", min: 0, max: values.length - 1, step: 1, "data-lm-suppress-shortcuts": true,
+      input: () => set({ [key]: values[Number(input.value)] }),
+    });
+    const shown = make("output", { for: id });
+    const update = (state) => {
+      const nearest = values.reduce((best, v, i) => (Math.abs(v - state[key]) < Math.abs(values[best] - state[key]) ? i : best), 0);
+      input.value = nearest;
+      shown.textContent = format(state[key]);
+      input.setAttribute("aria-valuetext", format(state[key]));
+    };
+    return [make("label", { for: id }, label), input, shown, update];
+  },
+  /** {kind: "choice", key, label, options}: one of a few words. */
+  choice({ key, label, options }, id, set) {
+    const input = make(
+      "select", { id, "data-lm-suppress-shortcuts": true, change: () => set({ [key]: options[input.selectedIndex] }) },
+      ...options.map((option) => make("option", {}, option)),
+    );
+    return [make("label", { for: id }, label), input, "", (state) => (input.selectedIndex = options.indexOf(state[key]))];
+  },
+  /** {kind: "switch", key, label}: on or off. */
+  switch({ key, label }, id, set) {
+    const input = make("input", { id, type: "checkbox", change: () => set({ [key]: input.checked }) });
+    return [make("label", { for: id }, label), input, "", (state) => (input.checked = Boolean(state[key]))];
+  },
+  /** {kind: "search", key, label, options, pick}: type a part of a title; `pick(title, state)` gives what it changes. */
+  search({ label, options, pick }, id, set, current) {
+    const known = new Set(options);
+    const input = make("input", {
+      id, type: "text", list: `${id}-list`, autocomplete: "off", placeholder: "type a part of a title",
+      "data-lm-suppress-shortcuts": true,
+      input: () => {
+        if (!known.has(input.value)) return;
+        set(pick(input.value, current()));
+        input.value = "";
+      },
+    });
+    const list = make("datalist", { id: `${id}-list` }, ...options.map((option) => make("option", { value: option })));
+    return [make("label", { for: id }, label), make("span", {}, input, list), "", () => {}];
+  },
+  /** {kind: "button", label, press}: `press(state)` gives what it changes. */
+  button({ label, press }, id, set, current) {
+    return ["", make("button", { id, type: "button", click: () => set(press(current())) }, label), "", () => {}];
+  },
+};
+
+/** Show a widget in an element and keep it in step with its model; gives what takes it away again. */
+function mount(spec, model, element) {
+  const data = model.get("data");
+  const current = () => model.get("state");
+  const set = (change) => {
+    model.set("state", { ...current(), ...change });
+    model.save_changes();
+  };
+  const picture = make("svg", { viewBox: `0 0 480 ${spec.height ?? 260}`, class: "mlw-picture" });
+  const said = make("p", { class: "mlw-text", role: "status" });
+  const fields = make("div", { class: "mlw-controls" });
+  const name = `mlw-${Math.random().toString(36).slice(2)}`; // another widget on the page has loaded this file anew
+  const updates = spec.controls(data).map((control, i) => {
+    const [label, input, shown, update] = CONTROLS[control.kind](control, `${name}-${i}`, set, current);
+    fields.append(make("div", { class: `mlw-control mlw-${control.kind}` }, label, input, shown));
+    return update;
+  });
+  const more = spec.more ? make("div", { class: "mlw-more" }) : null;
+  const root = make("section", { class: "mlw", "aria-label": spec.title }, fields, picture, said, ...(more ? [more] : []));
+  element.append(root);
+
+  const show = () => {
+    const state = current();
+    updates.forEach((update) => update(state));
+    const text = spec.text(data, state);
+    if (said.textContent !== text) said.textContent = text;
+    const focused = picture.contains(document.activeElement) ? document.activeElement.dataset.handle : null;
+    picture.replaceChildren();
+    picture.setAttribute("aria-label", text);
+    spec.draw(picture, data, state, set);
+    picture.setAttribute("role", picture.querySelector("[data-handle]") ? "group" : "img");
+    if (focused) picture.querySelector(`[data-handle="${focused}"]`)?.focus();
+    if (more) spec.more(more, data, state, set);
+  };
+  model.on("change:state", show);
+  show();
+  return () => {
+    model.off("change:state", show);
+    root.remove();
+  };
+}
+
+/** Stand in for a kernel's model on a page: stored numbers, and a state that lives as long as the page. */
+function storedModel(values) {
+  const listeners = new Set();
+  return {
+    get: (name) => values[name],
+    set: (name, value) => (values[name] = value),
+    save_changes: () => listeners.forEach((listener) => listener()),
+    on: (_, listener) => listeners.add(listener),
+    off: (_, listener) => listeners.delete(listener),
+  };
+}
