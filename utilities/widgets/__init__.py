@@ -2,6 +2,7 @@
 
 from utilities.widgets.broadcast import Broadcast as Broadcast
 from utilities.widgets.cost_sheet import CostSheet as CostSheet
+from utilities.widgets.epoch_clock import EpochClock as EpochClock
 from utilities.widgets.first_weights import FirstWeights as FirstWeights
 from utilities.widgets.movie_map import MovieMap as MovieMap
 from utilities.widgets.shrinkage import Shrinkage as Shrinkage
