@@ -72,7 +72,7 @@ const spec = {
     const epochs = isShown(state) ? runs[0].length : data.grace;
     const band = [...Array(epochs).keys()].map((i) => runs.map((losses) => losses[i])).map((now, i) => [i + 1, low(now), high(now), now.reduce((a, b) => a + b) / now.length]).filter((point) => point[2] <= HIGH);
     const line = (points, column) => points.map((point) => `${x(point[0])},${y(point[column])}`);
-    put("path", { d: `M${line(band, 1).join("L")}L${line([...band].reverse(), 2).join("L")}Z`, style: "fill: var(--mlw-a)", "fill-opacity": 0.25 });
+    put("polyline", { points: [...line(band, 1), ...line([...band].reverse(), 2)].join(" "), style: "fill: var(--mlw-a)", "fill-opacity": 0.25 });
     put("polyline", { points: line(band, 3).join(" "), style: "stroke: var(--mlw-a); stroke-width: 2; fill: none" });
     if (isShown(state)) {
       for (const losses of runs) {
