@@ -54,7 +54,7 @@ const spec = {
     const wants = [["predictions", "ratings"], ["predictions", "biases"], ["biases", "ratings"], ["biases", "predictions"]];
     const [a, b, c, d] = wants.map((names) => kind(state, ...names));
     return (
-      `The sum is ${sum.name}, the difference ${difference.name}: a mean of ${pairs.length}, of which ${own} of one row. ` +
+      `The sum is ${sum.name}, the difference ${difference.name}: a mean of ${pairs.length}, ${own} of which compare${own === 1 ? "s" : ""} one row with itself. ` +
       `Loss ${fixed(squares / pairs.length, 2)}; row by row it is ${fixed(right / state.B, 2)}. ` +
       `A prediction is drawn to ${a} rating less ${b} bias, a bias to ${c} rating less ${d} prediction. ` +
       (sum.name === compared.name ? "Torch does not warn." : "Torch warns: sum and ratings differ in shape.")
@@ -101,7 +101,7 @@ const spec = {
     const ring = grid(lefts[2], tops[1], difference, `difference ${difference.name}`, (r, c) => ({ text: minus(pairAt(r, c).difference), isMarked: pairAt(r, c).isOwn }));
     for (const [left, top, sign, rows] of [[164, tops[0], "+", sum.m], [328, tops[0], "=", sum.m], [164, tops[1], "sum  −", difference.m], [328, tops[1], "=", difference.m]])
       write(left, top + (rows * size) / 2 + 5, sign, { "text-anchor": "end" });
-    const lines = [`loss = ${squares} / ${pairs.length}`, `= ${fixed(squares / pairs.length, 2)}`, `row by row ${right} / ${state.B}`, `= ${fixed(right / state.B, 2)}`, `${own} of ${pairs.length} of one row`];
+    const lines = [`loss = ${squares} / ${pairs.length}`, `= ${fixed(squares / pairs.length, 2)}`, `row by row ${right} / ${state.B}`, `= ${fixed(right / state.B, 2)}`, `${own} of ${pairs.length} compare${own === 1 ? "s" : ""}`, "one row with itself"];
     lines.forEach((line, i) => write(8, tops[1] + 12 + 20 * i, line));
 
     const [f, b, r] = picked.values.map(minus);

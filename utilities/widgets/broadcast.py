@@ -67,11 +67,13 @@ class Broadcast(Widget):
     def text(self, state: Mapping[str, Any]) -> str:
         """Say what is added, compared and wanted."""
         pairs, (loss, right) = self.pairs(state), self.losses(state)
+        own = _together(pairs)
         total, wishes = _shape(state, NAMES[:2]), [_kind(state, *names) for names in WISHES]
         warns = "Torch warns: sum and ratings differ in shape."
         return (
             f"The sum is {total}, the difference {_shape(state, NAMES)}: a mean of {len(pairs)}, "
-            f"of which {_together(pairs)} of one row. Loss {fixed(loss, 2)}; row by row it is {fixed(right, 2)}. "
+            f"{own} of which compare{'s' if own == 1 else ''} one row with itself. "
+            f"Loss {fixed(loss, 2)}; row by row it is {fixed(right, 2)}. "
             f"A prediction is drawn to {wishes[0]} rating less {wishes[1]} bias, "
             f"a bias to {wishes[2]} rating less {wishes[3]} prediction. "
             f"{warns if total != _shape(state, NAMES[2:]) else 'Torch does not warn.'}"
@@ -97,7 +99,7 @@ class Broadcast(Widget):
             ax.set(xlim=(0, state["B"]), ylim=(state["B"], 0), aspect="equal")
             ax.axis("off")
         n_pairs, n_own = len(self.pairs(state)), _together(self.pairs(state))
-        fig.suptitle(f"A column and a row become a matrix: a mean of {n_pairs}, of which {n_own} of one row (framed)")
+        fig.suptitle(f"A column and a row become a matrix: {n_own} of {n_pairs} compare one row with itself (framed)")
         fig.tight_layout()
         plt.close(fig)
         return fig

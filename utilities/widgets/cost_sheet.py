@@ -40,7 +40,7 @@ class CostSheet(Widget):
             machine: Where the seconds come from, in a sentence.
         """
         machine = machine or (
-            MACHINE if prices is None and link is None else "Seconds of the prices and the link given."
+            MACHINE if prices is None and link is None else "Seconds at the prices and the link given."
         )
         prices = {name: [float(price) for price in (prices or PRICES)[name]] for name in ("Adam", "SparseAdam")}
         state = {
@@ -106,15 +106,16 @@ class CostSheet(Widget):
         needed, sent = plan["devices needed"], self._sent(state)
         more = "too much on any number of devices, as each holds a copy"
         more = f"too much: it takes {fixed(needed)} devices" if needed < math.inf else more
-        fits = "which fits" if needed <= devices else more
+        does_fit = needed <= devices
+        fits = "which fits" if does_fit else more
         many = f"Each of {fixed(devices)} devices" if devices > 1 else "The device"
-        sends = f"sends {_bytes(sent)} a step" if sent else "sends nothing"
+        sends = f"{'sends' if does_fit else 'would send'} {_bytes(sent)} a step" if sent else "sends nothing"
         whole = functools.reduce(operator.add, step)
         shares = [100 * part / whole for part in step]
         most = shares.index(max(shares))
         held = _bytes(self._in_all(state) / (devices if state["optimizer"] == "SparseAdam" else 1))
         epoch = f"{_time(plan['seconds an epoch'])}, {fixed(shares[most])} % of it for {STAGES[most]}"
-        return f"{many} holds {held}, {fits}, and {sends}. An epoch takes {epoch}."
+        return f"{many} holds {held}, {fits}, and {sends}. An epoch {'takes' if does_fit else 'would take'} {epoch}."
 
     def picture(self):
         """What each device holds, and what an epoch takes, by devices, for both optimizers."""

@@ -52,6 +52,7 @@ class EpochClock(Widget):
             "seconds": [stages and [float(f"{s:.3g}") for s in stages] for stages in seconds],
             "machine": stages_df["machine"][0],
             "errors": {str(size): rows for size, rows in _own_rates(errors_df).items()},
+            "seeds": errors_df["seed"].n_unique(),
             "start": {name: START[name] for name in CHOICES},
             "budgets": BUDGETS,
         }
@@ -86,9 +87,7 @@ class EpochClock(Widget):
             known = [row for row in table if row[0] <= epochs]
             names = ["of_table", "learning_rate", "mse", "low", "high"]
             row = dict(zip(names, known[-1] if known else [0, None, None, None, None], strict=True))
-            rows.append(
-                {"batch_size": size, "epoch_s": seconds, "epochs": epochs, **row, "is_last": len(known) == len(table)}
-            )
+            rows.append({"batch_size": size, "epoch_s": seconds, "epochs": epochs, **row})
         return rows
 
     @property
@@ -105,17 +104,18 @@ class EpochClock(Widget):
         seconds, largest, start = self.epoch(state), max(stages, key=stages.get), self.data["start"]
         said = f"An epoch takes {_time(seconds)}. Its largest part is {largest}, {fixed(100 * stages[largest] / seconds)} %."
         slow = self.epoch({**state, **{name: start[name] for name in SLOW}})
-        if slow and slow != seconds:
-            said += f" The slow start takes {fixed(slow / seconds, 1)} times as long."
+        if slow and slow >= 1.1 * seconds:
+            plan = f"{start['loader']} loader, {start['logging']}, {start['optimizer']}"
+            said += f" The plan at the start ({plan}) takes {fixed(slow / seconds, 1)} times as long."
         if state["data"] != "sample":
-            return f"{said} Errors are of the sample: nothing can be learned from random ratings."
+            return f"{said} The large data are random ratings, made for timing: they have no error to show."
         if state["optimizer"] == "SparseAdam":
             return f"{said} Errors are of Adam: SparseAdam is another algorithm."
         rows = self.errors(state)
         reached = [row for row in rows if row["mse"] is not None]
         for row in rows:
             if row["batch_size"] == state["batch_size"]:
-                said += f" In {fixed(state['budget'], 1)} s of training, {_told(row)}."
+                said += f" In {fixed(state['budget'], 1)} s of training, {_told(row, self.data['seeds'])}."
         if reached:
             best = min(reached, key=lambda row: row["mse"])
             said += f" The lowest is {fixed(best['mse'], 3)}, with batches of {fixed(best['batch_size'])}."
@@ -156,7 +156,7 @@ class EpochClock(Widget):
             )
         right.set_xscale("log", base=2)
         right.set(title="Error within 0.5 s, by how steps are logged", xlabel="batch size")
-        right.set_ylabel("validation MSE (stars²)")
+        right.set_ylabel("lowest validation MSE (stars²)")
         right.legend(fontsize=8)
         plt.close(fig)
         return fig
@@ -175,12 +175,12 @@ def _own_rates(errors_df: pl.DataFrame) -> dict[int, list[list[float]]]:
     }
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def _told(row: Mapping[str, Any], n_seeds: int) -> str:
     name, epochs = f"batches of {fixed(row['batch_size'])}", row["epochs"]
     if row["mse"] is None:
         return f"{name} get through no epoch"
-    last = f", of which the table has {fixed(row['of_table'])}" if row["is_last"] and epochs > row["of_table"] else ""
-    seeds = f"stars² ({fixed(row['low'], 3)} to {fixed(row['high'], 3)} over the seeds)"
+    last = f", of which the table has {fixed(row['of_table'])}," if epochs > row["of_table"] else ""
+    seeds = f"stars² at best (mean of {n_seeds} seeds, {fixed(row['low'], 3)} to {fixed(row['high'], 3)})"
     done = f"{fixed(epochs)} epoch{'s' if epochs > 1 else ''}{last}"
     return f"{name} get through {done} and reach {fixed(row['mse'], 3)} {seeds}"
 

@@ -126,7 +126,7 @@ const spec = {
   text(data, state) {
     const told = fold(data, state);
     const { titles, noise } = data;
-    const mixed = state.beta ? ` Mixed with popularity, β = ${fixed(state.beta, 2)}.` : "";
+    const mixed = state.beta ? ` Mixed with popularity: β log(1 + n) for the movie's n ratings, β = ${fixed(state.beta, 2)}.` : "";
     const [before, now, n] = [told.trail[0], told.trail.at(-1), told.given.length];
     if (!n) {
       return `No stars given yet: the list is what the average user gets. Doubt about a user ± ${fixed(before, 1)} stars, noise of a rating ± ${fixed(Math.sqrt(noise), 1)} stars.${mixed}`;

@@ -127,7 +127,11 @@ class Recommender(Widget):
     def text(self, state: Mapping[str, Any]) -> str:
         """Say the first three, how much doubt is left, and why one is on the list."""
         told, noise, titles = self.folded(state), self.data["noise"], self.data["titles"]
-        mixed = f" Mixed with popularity, β = {fixed(state['beta'], 2)}." if state["beta"] else ""
+        mixed = (
+            f" Mixed with popularity: β log(1 + n) for the movie's n ratings, β = {fixed(state['beta'], 2)}."
+            if state["beta"]
+            else ""
+        )
         n, listed, predictions, parts = len(told["movies"]), told["listed"], told["predictions"], told["parts"]
         before, now = told["trail"][0], told["trail"][-1]
         if not n:

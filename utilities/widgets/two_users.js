@@ -31,11 +31,12 @@ const spec = {
   text(data, state) {
     const { first, second, differences } = pairOf(data, state);
     const [low, high] = [Math.min(...differences), Math.max(...differences)];
-    const end = (value) => `${fixed(value, 1)} stars (${data.movies[differences.indexOf(value)]})`;
+    const end = (value) => `${fixed(value, 2)} stars (${data.movies[differences.indexOf(value)]})`;
     const apart = high - low < FLAT ? `is ${fixed(low, 1)} stars for each of ${data.movies.length} movies` : `goes from ${end(low)} to ${end(high)}`;
+    const [n, pairs] = [disagreements(first, second), (first.length * (first.length - 1)) / 2];
     return (
       `${state.hidden ? "With" : "Without"} a hidden layer, ${state.first} less ${state.second} ${apart}. ` +
-      `Of ${fixed((first.length * (first.length - 1)) / 2)} pairs of movies the two put ${fixed(disagreements(first, second))} in opposite order.`
+      `The two put ${fixed(n)} of ${fixed(pairs)} pairs of movies (${fixed((100 * n) / pairs)} %) in opposite order.`
     );
   },
   draw(picture, data, state, set) {
@@ -90,6 +91,7 @@ const spec = {
     picture.append(handle(picture, options, make("circle", { cx: at[0], cy: at[1], r: 8, style: "fill: var(--mlw-ground); stroke: var(--mlw-c); stroke-width: 3" })));
   },
   more(element, data, state) {
+    if (!state.hidden) return element.replaceChildren(); // all differences are alike
     const { first, second, differences, order } = pairOf(data, state);
     const row = (i) => [data.movies[i], ...[first, second, differences].map((values) => fixed(values[i], 2))];
     const body = [...order.slice(0, 3), ...order.slice(-3)].map(row);

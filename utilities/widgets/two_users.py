@@ -70,14 +70,16 @@ class TwoUsers(Widget):
         """Say how far the two are apart, and about how much they disagree."""
         found, movies = self.compare(state), self.data["movies"]
         differences = [a - b for a, b in zip(*self.predictions(state), strict=True)]
-        low, high = (f"{fixed(found[end], 1)} stars" for end in ("from", "to"))
+        is_flat = found["to"] - found["from"] < FLAT
+        low, high = (f"{fixed(found[end], 1 if is_flat else 2)} stars" for end in ("from", "to"))
         least, most = (movies[differences.index(found[end])] for end in ("from", "to"))
         apart = f"goes from {low} ({least}) to {high} ({most})"
-        if found["to"] - found["from"] < FLAT:
+        if is_flat:
             apart = f"is {low} for each of {len(movies)} movies"
+        n, pairs = found["disagreements"], found["pairs"]
         return (
             f"{'With' if state['hidden'] else 'Without'} a hidden layer, {state['first']} less {state['second']} {apart}. "
-            f"Of {fixed(found['pairs'])} pairs of movies the two put {fixed(found['disagreements'])} in opposite order."
+            f"The two put {fixed(n)} of {fixed(pairs)} pairs of movies ({fixed(100 * n / pairs)} %) in opposite order."
         )
 
     def picture(self):
