@@ -57,7 +57,9 @@ def change(control, page, draw):
         page.keyboard.press(draw.choice(["ArrowDown", "ArrowUp"]))
     elif kind == "search":
         titles = field.evaluate("field => [...field.list.options].map(option => option.value)")
+        page.keyboard.press("Control+A")
         page.keyboard.insert_text(draw.choice(titles))
+        page.keyboard.press("Enter")
     else:
         page.keyboard.press("Space")
 
@@ -118,3 +120,44 @@ def test_the_picture_is_small_and_the_text_tells_its_numbers(widget):
     assert data["text/plain"] == f"{type(widget).__name__.rpartition('.')[-1]}: {widget.text(widget.state)}"
     assert metadata[base.METADATA] == widget.stored()
     assert widget.value is not None
+
+
+@pytest.fixture
+def searched(new_page, tmp_path):
+    """Type into the search of a map of `Movie 1` to `Movie 120`; gives the movie that is then shown."""
+    widget = widgets.MovieMap.example()
+    path = tmp_path / "movie_map.html"
+    path.write_text(as_page(widget), encoding="utf-8")
+    page = new_page(path)
+    field = page.get_by_label("movie", exact=True)
+
+    def search(text, *keys):
+        field.fill("")
+        field.focus()
+        page.keyboard.type(text)
+        for key in keys:
+            page.keyboard.press(key)
+        return widget.data["titles"][state(page)["movie"]], field.evaluate("field => field.validationMessage")
+
+    return search
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "found"),
+    [
+        ("movie 77", [], "Movie 77"),
+        ("Movie 3", [], "Movie 12"),  # Movie 30 begins with it
+        ("Movie 3", ["Enter"], "Movie 3"),
+        ("Movie 3", ["Tab"], "Movie 3"),
+        ("99", ["Enter"], "Movie 99"),
+        ("ie 4", ["Enter"], "Movie 4"),
+        ("ie 4", ["Tab"], "Movie 12"),
+    ],
+)
+def test_a_part_of_a_title_finds_it(searched, text, keys, found):
+    assert searched(text, *keys) == (found, "")
+
+
+def test_a_title_that_nobody_has_is_told_and_can_be_mended(searched):
+    assert searched("zzz", "Enter") == ("Movie 12", "no such title")
+    assert searched("Movie 50") == ("Movie 50", "")

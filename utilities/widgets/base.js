@@ -86,16 +86,43 @@ const CONTROLS = {
     const input = make("input", { id, type: "checkbox", change: () => set({ [key]: input.checked }) });
     return [make("label", { for: id }, label), input, "", (state) => (input.checked = Boolean(state[key]))];
   },
-  /** {kind: "search", key, label, options, pick}: type a part of a title; `pick(title, state)` gives what it changes. */
+  /**
+   * {kind: "search", key, label, options, pick}: type a part of a title; `pick(title, state)` gives what it changes. A whole title
+   * is taken at once, unless another begins with it; Enter takes the first that matches, and says so if none does.
+   */
   search({ label, options, pick }, id, set, current) {
-    const known = new Set(options);
+    const matches = () => {
+      const typed = input.value.trim().toLowerCase();
+      const [exact, begins, holds] = [[], [], []];
+      for (const option of typed ? options : []) {
+        const place = option.toLowerCase().indexOf(typed);
+        if (place >= 0) (place ? holds : option.length === typed.length ? exact : begins).push(option);
+      }
+      return { exact, begins, all: [...exact, ...begins, ...holds] };
+    };
+    const take = (title) => {
+      input.value = ""; // before the change, which may move the focus
+      set(pick(title, current()));
+    };
     const input = make("input", {
       id, type: "text", list: `${id}-list`, autocomplete: "off", placeholder: "type a part of a title",
       "data-lm-suppress-shortcuts": true,
-      input: () => {
-        if (!known.has(input.value)) return;
-        set(pick(input.value, current()));
-        input.value = "";
+      input: (event) => {
+        input.setCustomValidity("");
+        const { exact, begins } = matches();
+        const isChosen = !event.inputType || event.inputType === "insertReplacementText"; // from the list
+        if (exact.length && (isChosen || !begins.length)) take(exact[0]);
+      },
+      change: () => {
+        const { exact, all } = matches();
+        if (exact.length || all.length === 1) take(all[0]);
+      },
+      keyup: (event) => {
+        if (event.key !== "Enter" || event.isComposing || !input.value.trim()) return;
+        const [first] = matches().all;
+        if (first !== undefined) return take(first);
+        input.setCustomValidity("no such title");
+        input.reportValidity();
       },
     });
     const list = make("datalist", { id: `${id}-list` }, ...options.map((option) => make("option", { value: option })));

@@ -17,9 +17,9 @@ STARTS = {
     "std 1": "start",
     "std 1, λ = 0.1": "penalty",
     "std 1, w frozen at 1": "w frozen",
-    "std 1, η = 0.02": "rate 0.02",
+    "std 1, learning rate 0.02": "rate 0.02",
     "std 1, no sigmoid": "no sigmoid",
-    "std 0.5, η = 0.02": "std 0.5, rate 0.02",
+    "std 0.5, learning rate 0.02": "std 0.5, rate 0.02",
     "std 0.1": "std 0.1",
     "std 0.1, λ = 0.1": "short, penalty",
 }
@@ -44,7 +44,13 @@ class FirstWeights(Widget):
         }
         self._curves = {start: losses[condition] for start, condition in STARTS.items()}
         curves = {start: [" ".join(map(str, seed)) for seed in seeds] for start, seeds in self._curves.items()}
-        data = {"curves": curves, "grace": GRACE, "mean": losses["mean"][0][0], "biases": round(float(biases), 4)}
+        data = {
+            "starts": list(STARTS),  # a notebook sorts the keys of the curves
+            "curves": curves,
+            "grace": GRACE,
+            "mean": losses["mean"][0][0],
+            "biases": round(float(biases), 4),
+        }
         super().__init__(data, {"start": "std 1", "patience": 3, "guess": 40, "shown": "", "committed": 0, "asked": 0})
 
     @classmethod
@@ -67,19 +73,22 @@ class FirstWeights(Widget):
         start, patience, guess = state["start"], state["patience"], state["guess"]
         name = f"{start}, patience {patience}"
         if (state["shown"], state["committed"]) != (start, guess):
+            grace = self.data["grace"]
+            now = pl.Series([losses[grace - 1] for losses in self._curves[start]])
             return (
-                f"{name}: after {self.data['grace']} epochs, when will training stop? You guess epoch {guess}. "
-                "Commit to see the rest."
+                f"{name}: after {grace} epochs the MSE is {_span(now, 3)}. When will training stop? "
+                f"You guess epoch {guess}. Commit to see the rest."
             )
         df = self.stops(start, patience)
         stops, epochs = df["stops"].drop_nulls(), len(self._curves[start][0])
         which = "" if len(stops) == df.height else f" in {len(stops)} of {df.height} seeds"
-        guessed = (
-            f" (you guessed {guess}: {_judged(guess, stops)})" if patience == state["asked"] and len(stops) else ""
-        )
-        stop = f"training stops at epoch {_span(stops, 0)}{which}{guessed}" if len(stops) else ""
+        judged = _judged(guess, stops, df.height, epochs)
+        guessed = f" (you guessed {guess}: {judged})" if patience == state["asked"] else ""
+        stop = f"stops at epoch {_span(stops, 0)}{which}" if len(stops) else f"has not stopped by epoch {epochs}"
+        below = (df["kept"] < self.data["mean"]).sum()
         return (
-            f"{name}: {stop or f'training has not stopped by epoch {epochs}'}, with a best MSE of {_span(df['kept'], 3)}. "
+            f"{name}: training {stop}{guessed}, with a best MSE of {_span(df['kept'], 3)}: {below} of {df.height} seeds "
+            f"{'gets' if below == 1 else 'get'} below the mean of {fixed(self.data['mean'], 3)}. "
             f"Within {epochs} epochs the seeds' best is {_span(df['best'], 3)} at epoch {_span(df['at'], 0)}."
         )
 
@@ -123,7 +132,15 @@ def _span(values: pl.Series, digits: int) -> str:
     return fixed(high, digits) if low == high else f"{fixed(low, digits)} to {fixed(high, digits)}"
 
 
-def _judged(guess: int, stops: pl.Series) -> str:
-    if guess < stops.min():
-        return f"{fixed(stops.min() - guess)} too early"
-    return f"{fixed(guess - stops.max())} too late" if guess > stops.max() else "right"
+def _judged(guess: int, stops: pl.Series, n_seeds: int, epochs: int) -> str:
+    """Say how far a guess lies from where the seeds stop; one that has not stopped stops somewhere behind its curve."""
+    first = stops.min() if len(stops) else epochs + 1
+    if guess < first:
+        return f"{_epochs(first - guess)} too early" if len(stops) else "too early"
+    if len(stops) < n_seeds:
+        return "right" if len(stops) else "beyond the curves"
+    return f"{_epochs(guess - stops.max())} too late" if guess > stops.max() else "right"
+
+
+def _epochs(n: int) -> str:
+    return f"{n} epoch{'' if n == 1 else 's'}"

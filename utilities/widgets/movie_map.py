@@ -63,8 +63,8 @@ class MovieMap(Widget):
         return [self.data["titles"][other] for other in self.survivors(self.state["movie"], self.state["n"])]
 
     def survivors(self, movie: int, n: int = NEAREST, among: str = SEEDS[1]) -> list[int]:
-        """Give those of a movie's n nearest under one seed that are among its n nearest in another list."""
-        others = self._nearest[among][movie][:n]
+        """Give those of a movie's n nearest under one seed that are among its 5 nearest in another list."""
+        others = self._nearest[among][movie]
         return [other for other in self._nearest[SEEDS[0]][movie][:n] if other in others]
 
     def text(self, state: Mapping[str, Any]) -> str:
@@ -73,9 +73,10 @@ class MovieMap(Widget):
         same, rated = (self.survivors(movie, n, among) for among in (SEEDS[1], RATERS))
         named = f" ({'; '.join(titles[other] for other in same)})" if same else ""
         share = sum(len(self.survivors(i, n)) for i in range(len(titles))) / (n * len(titles))
+        survive, are = "survives" if len(same) == 1 else "survive", "is" if len(rated) == 1 else "are"
         return (
-            f"{titles[movie]}: {len(same)} of its {n} nearest survive another seed{named}; {len(rated)} of {n} are found by "
-            f"the same raters. Over all {len(titles)} movies, {fixed(100 * share)}% survive."
+            f"{titles[movie]}: {len(same)} of its {n} nearest {survive} another seed{named}; {len(rated)} of {n} {are} "
+            f"found by the same raters. Over all {len(titles)} movies, {fixed(100 * share)}% survive."
         )
 
     def picture(self):
@@ -88,7 +89,7 @@ class MovieMap(Widget):
         for ax, seed in zip(axes, SEEDS, strict=True):
             xy = np.array([place.split() for place in self.data["xy"][seed].split(";")], dtype=int)
             ax.scatter(*xy.T, s=5, color="0.75")
-            for other in self._nearest[seed][movie][:n]:
+            for other in self._nearest[seed][movie][: n if seed == SEEDS[0] else NEAREST]:
                 ax.plot(*xy[[movie, other]].T, color="0.6", linewidth=0.8)
                 look = (
                     {"marker": "D", "color": "C2"}
@@ -98,7 +99,7 @@ class MovieMap(Widget):
                 ax.plot(*xy[other], **look)
                 name = titles[other].split(" - ")[-1].split(": ")[-1][:26]
                 ax.annotate(name, xy[other], (6, 3), textcoords="offset points", fontsize=7)
-            ax.plot(*xy[movie], "s", color="C0", markersize=8)
+            ax.plot(*xy[movie], "s", color="C0", markersize=10, fillstyle="none", markeredgewidth=2.5)
             ax.set(title=seed, xlabel="first component", xticks=[], yticks=[])
         axes[0].set_ylabel("second component")
         fig.suptitle(f"{titles[movie]}: {len(same)} of {n} neighbours (◆) come back with another seed", fontsize=11)

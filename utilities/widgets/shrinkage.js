@@ -12,7 +12,8 @@ function userBias(data, { movies, stars }, lam) {
 
 const userOf = (data, state) => data.users.find((user) => user.id === state.user);
 const signed = (value, digits) => (fixed(value, digits).startsWith("−") ? "" : "+") + fixed(value, digits);
-const bias = (now, plain, lam, n) => `b = ${fixed(now[0], 2)} / (${lam} + ${n}) = ${signed(now[1], 3)} (λ = 0: ${signed(plain[1], 3)})`;
+const before = (plain, n) => ` (λ = 0: ${fixed(plain[0], 2)} / ${n} = ${signed(plain[1], 3)})`;
+const bias = (now, plain, lam, n) => `b = ${fixed(now[0], 2)} / (${lam} + ${n}) = ${signed(now[1], 3)}${lam ? before(plain, n) : ""}`;
 const HALO = "paint-order: stroke; stroke: var(--mlw-ground); stroke-width: 4px";
 const short = (title, length) => (title.length > length ? `${title.slice(0, length - 1)}…` : title);
 
@@ -40,7 +41,7 @@ function drawErrors(picture, { lams, training, validation }, lam) {
 
 const spec = {
   title: "Shrinking the means",
-  height: 362,
+  height: 380,
   controls: (data) => [
     { kind: "slider", key: "lam", label: "λ (ratings)", values: data.lams },
     { kind: "slider", key: "user", label: "user", values: data.users.map((user) => user.id) },
@@ -80,8 +81,9 @@ const spec = {
     picture.append(make("text", { x: 336, y: y(mu) + 4, "text-anchor": "end" }, "μ"));
     picture.append(make("text", { x: 179, y: 310, "text-anchor": "middle" }, "training ratings (of a movie, of a user)"));
     picture.append(make("text", { x: 4, y: 38 }, "μ + b (stars)"));
-    picture.append(make("text", { x: 4, y: 336, style: "fill: var(--mlw-a)" }, "● movie (■ rated by the user): b = Σ(r − μ) / (λ + n)"));
-    picture.append(make("text", { x: 4, y: 354, style: "fill: var(--mlw-b)" }, "◆ user: b = Σ(r − μ − b of the movie) / (λ + n)"));
+    picture.append(make("text", { x: 4, y: 336, style: "fill: var(--mlw-a)" }, "● movie: b = Σ(r − μ) / (λ + n)"));
+    picture.append(make("text", { x: 4, y: 354, style: "fill: var(--mlw-b)" }, "■ movie that the user has rated"));
+    picture.append(make("text", { x: 4, y: 372, style: "fill: var(--mlw-b)" }, "◆ user: b = Σ(r − μ − b of the movie) / (λ + n)"));
 
     const trail = raw.map((mean, i) => `M${x(n[i])} ${y(mean)}V${y(means[i])}`).join("");
     picture.append(make("path", { d: trail, style: "stroke: var(--mlw-line); opacity: 0.5" }));

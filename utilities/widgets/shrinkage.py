@@ -139,4 +139,5 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _bias(now: tuple[float, float], plain: tuple[float, float], lam: float, n: int) -> str:
-    return f"b = {fixed(now[0], 2)} / ({lam} + {n}) = {_signed(now[1], 3)} (λ = 0: {_signed(plain[1], 3)})"
+    before = f" (λ = 0: {fixed(plain[0], 2)} / {n} = {_signed(plain[1], 3)})" if lam else ""
+    return f"b = {fixed(now[0], 2)} / ({lam} + {n}) = {_signed(now[1], 3)}{before}"

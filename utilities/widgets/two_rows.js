@@ -74,7 +74,8 @@ const spec = {
       const move = (left, top) => set({ ...(isMovie ? {} : { user: key }), [key]: [snapped(left, x(0), 1), snapped(top, y(0), -1)] });
       const text = data.factors.map((factor, i) => `${factor} ${fixed(state[key][i], 2)}`).join(", ");
       const half = 4 * name.length;
-      const label = { x: Math.max(half, Math.min(LEFT + SIDE + 8 - half, at[0])), y: at[1] + (state[key][1] < 0 ? 22 : -12), "text-anchor": "middle" };
+      const isUnder = at[1] < TOP + 24 || (state[key][1] < 0 && at[1] < TOP + SIDE - 24); // away from 0, but within the plane
+      const label = { x: Math.max(LEFT + half, Math.min(LEFT + SIDE - half, at[0])), y: at[1] + (isUnder ? 22 : -12), "text-anchor": "middle" };
       const shape = isMovie ? ["rect", { x: at[0] - 6, y: at[1] - 6, width: 12, height: 12 }] : ["circle", { cx: at[0], cy: at[1], r: 6 }];
       picture.append(
         handle(
@@ -98,8 +99,10 @@ const spec = {
     const below = 62 + 56 * data.users.length - 6;
     put("text", { class: "soft", x: 326, y: below, "text-anchor": "middle" }, data.lowest);
     put("text", { class: "soft", x: 466, y: below, "text-anchor": "middle" }, data.lowest + data.width);
-    put("text", { class: "soft", x: stars(data.mean), y: below, "text-anchor": "middle" }, `mean ${fixed(data.mean, 2)}`);
-    const notes = [`→ ${data.factors[0]}, ↑ ${data.factors[1]}`, "on a dotted line:", `same stars from ${user}`];
+    put("text", { class: "soft", x: stars(data.mean), y: below + 17, "text-anchor": "middle" }, `mean ${fixed(data.mean, 2)}`);
+    const isFlat = !w || !(p[0] || p[1]);
+    const said = isFlat ? [`${w ? "a row of zeros" : "w = 0"}: every`, "movie gets the mean"] : ["on a dotted line:", `same stars from ${user}`];
+    const notes = [`→ ${data.factors[0]}, ↑ ${data.factors[1]}`, ...said];
     notes.forEach((note, i) => put("text", { class: "soft", x: 326, y: TOP + SIDE - 40 + 19 * i }, note));
     const { dot, long, wide, cosine, rating } = rate(data, state, user);
     const [a, b] = [p, movie];
