@@ -119,13 +119,22 @@ class BatchedMLFlowLogger(MLFlowLogger):
         if len(self._kept["metrics"]) >= self._next_flush:
             self.flush()
 
+    def _end(self, status: str) -> None:
+        """End the run with its checkpoint; without, where the trainer that has kept the file is gone."""
+        try:
+            bool(self._checkpoint_callback)
+        except ReferenceError:
+            warnings.warn(f"run {self.run_id} ends without its checkpoint: its trainer is gone", stacklevel=2)
+            self._checkpoint_callback = None
+        super().finalize(status)
+
     @rank_zero_only
     def flush(self) -> None:
         """Write what is held back, or keep it in a file and say so."""
         try:
             if self._tracking_uri.startswith("http"):
                 requests.get(self._tracking_uri, timeout=_PATIENCE)  # where MLflow would try for minutes
-            _send(self.experiment, self._kept, end=super().finalize)
+            _send(self.experiment, self._kept, end=self._end)
         except (MlflowException, OSError) as error:
             self._next_flush = len(self._kept["metrics"]) + _BATCH
             self._keep(error)
