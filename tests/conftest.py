@@ -1,7 +1,13 @@
 """What the unit tests share: a tracking store of their own, and ratings small enough to count by hand."""
 
 import os
+import re
+import secrets
 import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +47,31 @@ def environment(own_settings):
     """Give the environment of a fresh Python that imports this package and the tests' models."""
     path = [str(REPOSITORY), str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+@contextmanager
+def jupyterlab(folder, environment, *options):
+    """Serve a course of its own in a folder as `make lab` does: give the address, which ends in /, and the token."""
+    for part in ("lab.py", "jupyter/labconfig/default_setting_overrides.json"):
+        (folder / "notebooks" / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "notebooks" / part).write_bytes((REPOSITORY / "notebooks" / part).read_bytes())
+    token, log = secrets.token_hex(), folder / "log"
+    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
+    own["MOVIELENS_WORK_DIR"] = str(folder / "work")
+    command = [sys.executable, "notebooks/lab.py", "--no-browser", "--ServerApp.port=0", *options]
+    command.append(f"--IdentityProvider.token={token}")
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder, env=environment | own, stdout=file, stderr=file)
+    try:
+        for _ in range(600):
+            if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield found.group(), token
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 import json
 import re
-import secrets
 import subprocess
 import sys
-import time
 from datetime import date
 from urllib.request import Request, urlopen
 
 import nbformat
 import pytest
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, jupyterlab
 from notebooks import lab
 
 ORIGINALS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -113,33 +111,15 @@ def server(request, tmp_path_factory, environment):
     for name in ("notebooks", "exercises"):
         (folder / name).mkdir()
     (folder / "exercises" / ORIGINALS[0].name).write_bytes((REPOSITORY / "exercises" / ORIGINALS[0].name).read_bytes())
-    (folder / "notebooks" / "lab.py").write_bytes((REPOSITORY / "notebooks" / "lab.py").read_bytes())
-    config = "jupyter/labconfig/default_setting_overrides.json"
-    (folder / "notebooks" / config).parent.mkdir(parents=True)
-    (folder / "notebooks" / config).write_bytes((REPOSITORY / "notebooks" / config).read_bytes())
     notebook = nbformat.read(ORIGINALS[0], as_version=4)
     notebook.metadata.language_info.version = "3.11.99"
     nbformat.write(notebook, folder / "notebooks" / ORIGINALS[0].name)
 
-    token, log = secrets.token_hex(), folder / "log"
-    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    own["MOVIELENS_WORK_DIR"] = str(folder / "work")
-    command = [sys.executable, "notebooks/lab.py", "--no-browser", "--ServerApp.port=0"]
-    command += [f"--IdentityProvider.token={token}", *(["--originals"] if request.param == "originals" else [])]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=folder, env=environment | own, stdout=file, stderr=file)
-    try:
-        for _ in range(600):
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        server = Server(found.group(), token)
+    options = ["--originals"] if request.param == "originals" else []
+    with jupyterlab(folder, environment, *options) as (url, token):
+        server = Server(url, token)
         server.place = folder / {"work": "work", "originals": ""}[request.param]
         yield server
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_the_server_starts_for_root_too_on_the_loopback_and_wants_its_token(server):

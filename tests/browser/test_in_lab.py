@@ -1,16 +1,12 @@
 """Every widget in a real JupyterLab: a picture at first, then alive, at one with the kernel."""
 
 import re
-import secrets
-import subprocess
-import sys
-import time
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from conftest import REPOSITORY
+from conftest import jupyterlab
 from utilities import widgets
 
 WIDGETS = {name: getattr(widgets, name) for name in dir(widgets) if isinstance(getattr(widgets, name), type)}
@@ -41,46 +37,16 @@ def lab(tmp_path_factory, environment, browser):
     (folder / "notebooks").mkdir()
     for name in WIDGETS:
         nbformat.write(notebook(name), folder / "notebooks" / f"{name}.ipynb")
-    for part in ("lab.py", "jupyter/labconfig/default_setting_overrides.json"):
-        (folder / "notebooks" / part).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "notebooks" / part).write_bytes((REPOSITORY / "notebooks" / part).read_bytes())
-    token, log = secrets.token_hex(), folder / "log"
-    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    own["MOVIELENS_WORK_DIR"] = str(folder / "work")
-    command = [
-        sys.executable,
-        "notebooks/lab.py",
-        "--no-browser",
-        "--ServerApp.port=0",
-        f"--IdentityProvider.token={token}",
-    ]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=folder, env=environment | own, stdout=file, stderr=file)
     context = browser.new_context(viewport={"width": 1300, "height": 3000})
-    try:
-        for _ in range(600):
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
+    with jupyterlab(folder, environment) as (url, token):
         page = context.new_page()
         page.set_default_timeout(60_000)
-        page.elsewhere, page.errors = [], []
-        page.on(
-            "request",
-            lambda r: (
-                page.elsewhere.append(r.url)
-                if not r.url.startswith((found.group(), "data:", "blob:", found.group().replace("http", "ws")))
-                else None
-            ),
-        )
+        page.base, page.token, page.elsewhere, page.errors = url, token, [], []
+        own = (url, url.replace("http", "ws"), "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(own) else page.elsewhere.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.base, page.token = found.group(), token
         yield page
-    finally:
         context.close()
-        process.terminate()
-        process.wait()
 
 
 def run(page, number):
