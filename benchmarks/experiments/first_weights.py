@@ -1,7 +1,7 @@
 """Why notebook 02's first model is slow to leave the mean: one change at a time, several seeds, no early stopping.
 
 Varied are the spread of the first embeddings, `w` (its start, trained or frozen), the learning rate, the optimizer, the
-sigmoid and the penalty. Writes `first_weights.csv` beside this file: after each epoch the validation loss (stars²) and `w`.
+sigmoid, the penalty and the number of factors. Writes `first_weights.csv` beside this file: after each epoch the validation loss (stars²) and `w`.
 Built-in sample, CPU, about four minutes of one core.
 """
 
@@ -27,6 +27,7 @@ START = {
     "optimizer": "adam",
     "sigmoid": True,
     "l2": 0.0,
+    "embedding_size": 5,
 }
 # name: (what differs from START, epochs, seeds)
 CONDITIONS = {
@@ -46,6 +47,9 @@ CONDITIONS = {
     "short, penalty": ({"std": 0.1, "l2": 0.1}, 40, 3),
     "sgd": ({"optimizer": "sgd", "learning_rate": 1.0}, 150, 3),
     "sgd, w frozen": ({"optimizer": "sgd", "learning_rate": 1.0, "w_trained": False}, 150, 3),
+    "std 0.1, 2 factors": ({"std": 0.1, "embedding_size": 2}, 40, 3),
+    "std 0.1, 32 factors": ({"std": 0.1, "embedding_size": 32}, 40, 3),
+    "std 0.1, 32 factors, penalty": ({"std": 0.1, "embedding_size": 32, "l2": 0.1}, 40, 3),
 }
 
 
@@ -78,11 +82,11 @@ class LogOutputWeight(Callback):
         pl_module.log("w", pl_module.output.weight.item())
 
 
-def build(ratings_df: pl.DataFrame, w, w_trained, std, learning_rate, **options) -> InnerProduct:
+def build(ratings_df: pl.DataFrame, w, w_trained, std, learning_rate, embedding_size, **options) -> InnerProduct:
     """Make the model of a condition, the notebook's own class where it will do."""
     n_users, n_movies = ratings_df["userIdMapped"].n_unique(), ratings_df["movieIdMapped"].n_unique()
     mean_rating = utilities.split_train_test(ratings_df)[0]["rating"].mean()
-    arguments = (n_users, n_movies, mean_rating, utilities.rating_scale(), 5, std, learning_rate)
+    arguments = (n_users, n_movies, mean_rating, utilities.rating_scale(), embedding_size, std, learning_rate)
     is_plain = all(options[key] == START[key] for key in options)
     model = InnerProduct(*arguments) if is_plain else Variant(*arguments, **options)
     nn.init.constant_(model.output.weight, w)

@@ -22,6 +22,9 @@ STARTS = {
     "std 0.5, learning rate 0.02": "std 0.5, rate 0.02",
     "std 0.1": "std 0.1",
     "std 0.1, λ = 0.1": "short, penalty",
+    "std 0.1, 2 factors": "std 0.1, 2 factors",
+    "std 0.1, 32 factors": "std 0.1, 32 factors",
+    "std 0.1, 32 factors, λ = 0.1": "std 0.1, 32 factors, penalty",
 }
 GRACE = 6  # epochs before early stopping begins to judge, as in `make_trainer`
 
