@@ -79,7 +79,7 @@ class Widget(anywidget.AnyWidget):
         """The live view, the picture for where there is no kernel, the text, and what a page needs to draw it."""
         data, _ = super()._repr_mimebundle_(**kwargs)
         buffer = io.BytesIO()
-        self.picture().savefig(buffer, format="png", dpi=100)
+        self.picture().savefig(buffer, format="png", dpi=100, bbox_inches="tight")
         data |= {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
         return data, {METADATA: self.stored()}
 
