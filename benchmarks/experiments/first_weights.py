@@ -1,8 +1,8 @@
 """Why notebook 02's first model is slow to leave the mean: one change at a time, several seeds, no early stopping.
 
 Varied are the spread of the first embeddings, `w` (its start, trained or frozen), the learning rate, the optimizer, the
-sigmoid, the penalty and the number of factors. Writes `first_weights.csv` beside this file: after each epoch the validation loss (stars²) and `w`.
-Built-in sample, CPU, about four minutes of one core.
+sigmoid, the penalty and the number of factors. Writes `first_weights.csv` beside this file: after each epoch the validation
+loss (stars²) and `w`. Built-in sample, CPU, about four minutes of one core.
 """
 
 import os
