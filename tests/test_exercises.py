@@ -1,3 +1,4 @@
+import functools
 import math
 import time
 
@@ -35,18 +36,15 @@ def path(request):
 
 @pytest.fixture(scope="module")
 def answer_of():
-    """Run code of an exercise as a learner would, behind its sheet's set-up, and give what it hands over."""
-    namespaces = {}
+    """Run code of an exercise, one behind the other and all behind its sheet's set-up: give what is handed over."""
 
-    def run(exercise, code):
-        if exercise.sheet not in namespaces:
-            namespaces[exercise.sheet] = namespace = {}
-            exec(exercise.sheet.setup, namespace)
-        namespace = dict(namespaces[exercise.sheet])
-        exec(code, namespace)
-        return namespace[exercise.answer]
+    @functools.cache
+    def behind(exercise, *codes):
+        namespace = {} if not codes else dict(behind(exercise.sheet if len(codes) == 1 else exercise, *codes[:-1]))
+        exec(codes[-1] if codes else exercise.setup, namespace)
+        return namespace
 
-    return run
+    return lambda exercise, *codes: behind(exercise, *codes)[exercise.answer]
 
 
 def test_the_stub_is_not_solved(exercise, answer_of):
@@ -62,7 +60,7 @@ def test_a_solution_is_solved(exercise, answer_of, way):
 
 def test_each_known_mistake_gets_its_own_message(exercise, answer_of):
     found = {
-        mistake.name: [judging.judge(exercise, answer_of(exercise, code)) for code in mistake.codes]
+        mistake.name: [judging.judge(exercise, answer_of(exercise, exercise.other, code)) for code in mistake.codes]
         for mistake in exercise.mistakes
     }
     for mistake in exercise.mistakes:

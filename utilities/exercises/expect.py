@@ -1,6 +1,7 @@
 """What checks ask of values; each gives the value as the check needs it, or says what was found."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,29 @@ def array(value: Any, what: str = "your answer", shape: tuple[int, ...] | None =
         assert found.shape == shape, f"{what} should have the shape {list(shape)}, it has {list(found.shape)}"
     assert np.isfinite(found).all(), f"{what} holds a number that is not finite"
     return found
+
+
+def one_of(value: Any, allowed: Iterable[str | bool], what: str = "your answer") -> Any:
+    """Take a value that is one of a few words or truth values.
+
+    Raises:
+        AssertionError: It is none of them; the message says which there are.
+    """
+    allowed = list(allowed)
+    value = value.item() if isinstance(value, np.generic) else value
+    given = repr(value) if isinstance(value, str) else kind(value)
+    assert isinstance(value, type(allowed[0])) and value in allowed, (
+        f"{what} should be one of {', '.join(map(repr, allowed))}; yours is {given}"
+    )
+    return value
+
+
+def kind(value: Any) -> str:
+    """Name the type of a value, in a sentence; of a small value, the value itself."""
+    if value is None or type(value) in (bool, int, float):  # whose text is short and never fails
+        return f"`{value!r}`"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in set('aeiou') else 'a'} `{name}`"
 
 
 def close(found: Any, expected: Any, tolerance: float = 1e-4) -> bool:

@@ -12,6 +12,7 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
+from utilities.exercises.expect import kind
 from utilities.exercises.sources import Exercise
 
 LIMIT_S = 10.0
@@ -71,7 +72,7 @@ def judge(exercise: Exercise, answer: Any, limit_s: float = LIMIT_S) -> Verdict:
     except AssertionError as error:
         return Verdict("unsolved", str(error) or "What has to hold does not hold.")
     except BaseException as error:  # what an answer does must not end the notebook
-        return Verdict("unsolved", f"The check cannot use {_said_of(answer)}: {_said(error)}")
+        return Verdict("unsolved", f"The check cannot use {kind(answer)}: {_said(error)}")
     if name is None:
         return Verdict("solved", "")
     return Verdict("mistake", {m.name: m.message for m in exercise.mistakes}[name], name)
@@ -149,13 +150,13 @@ def _of_another_kind(exercise: Exercise, answer: Any) -> str | None:
     """Say that the answer is no function, class or dictionary where the stub has one."""
     stub = _stub(exercise)
     if isinstance(stub, ast.ClassDef) and not isinstance(answer, type):
-        return f"Hand over the class itself, `{exercise.answer}`, and not {_said_of(answer)}."
+        return f"Hand over the class itself, `{exercise.answer}`, and not {kind(answer)}."
     if isinstance(stub, ast.FunctionDef) and not callable(answer):
-        return f"Hand over the function itself, `{exercise.answer}` without brackets, and not {_said_of(answer)}."
+        return f"Hand over the function itself, `{exercise.answer}` without brackets, and not {kind(answer)}."
     if isinstance(stub, ast.Dict):
         keys = [ast.literal_eval(key) for key in stub.keys]
         if not isinstance(answer, Mapping):
-            return f"Hand over a dictionary with {', '.join(map(repr, keys))}, and not {_said_of(answer)}."
+            return f"Hand over a dictionary with {', '.join(map(repr, keys))}, and not {kind(answer)}."
         if missing := [key for key in keys if key not in answer]:
             return f"The dictionary has no {', '.join(map(repr, missing))}."
     return None
@@ -168,14 +169,6 @@ def _said(error: BaseException) -> str:
     except Exception:
         text = ""
     return f"`{type(error).__name__}{': ' if text else ''}{text}`".replace("``", "`")
-
-
-def _said_of(answer: Any) -> str:
-    """Name the type of an answer; of a small value, the value too."""
-    name = type(answer).__name__
-    if answer is None or type(answer) in (bool, int, float):  # whose text is short and never fails
-        return f"`{answer!r}`"
-    return f"{'an' if name[:1].lower() in set('aeiou') else 'a'} `{name}`"
 
 
 @contextmanager

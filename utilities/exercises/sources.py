@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: its name, what is said to who makes it, and code of learners who have made it."""
+    """A known mistake: its name, what is said to who makes it, and code that makes it, behind `other`."""
 
     name: str
     message: str
