@@ -13,9 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from utilities import widgets
 from utilities.widgets.base import on_a_page
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+WIDGETS = {name: kind for name, kind in vars(widgets).items() if isinstance(kind, type)}
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

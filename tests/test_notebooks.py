@@ -12,13 +12,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, WIDGETS
 from notebooks import lab
-from utilities import widgets
 from utilities.widgets import base
 
 PATHS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-WIDGETS = [value for value in vars(widgets).values() if isinstance(value, type)]
 NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(root|home|work|tmp|Users)\b[/\w.-]*")
 
@@ -146,7 +144,7 @@ def widget_cells(notebook):
 
 def test_every_widget_stands_in_one_notebook():
     shown = [stored["name"] for path in PATHS for _, stored, _ in widget_cells(nbformat.read(path, as_version=4))]
-    assert sorted(shown) == sorted(widget.name for widget in WIDGETS)
+    assert sorted(shown) == sorted(widget.name for widget in WIDGETS.values())
 
 
 def test_a_widget_has_a_question_before_it_a_picture_in_it_and_its_value_read_back_behind_it(notebook):

@@ -6,10 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from conftest import jupyterlab
-from utilities import widgets
-
-WIDGETS = {name: getattr(widgets, name) for name in dir(widgets) if isinstance(getattr(widgets, name), type)}
+from conftest import WIDGETS, jupyterlab
 
 
 def notebook(name):

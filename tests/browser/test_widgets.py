@@ -5,11 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from conftest import as_page
-from utilities import widgets
+from conftest import WIDGETS, as_page
 from utilities.widgets import base
 
-WIDGETS = {name: getattr(widgets, name) for name in dir(widgets) if isinstance(getattr(widgets, name), type)}
 OUTSIDE = """() => {
   const box = document.querySelector("svg.mlw-picture").getBoundingClientRect();
   const isOutside = (own) => own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
@@ -125,7 +123,7 @@ def test_the_picture_is_small_and_the_text_tells_its_numbers(widget):
 @pytest.fixture
 def searched(new_page, tmp_path):
     """Type into the search of a map of `Movie 1` to `Movie 120`; gives the movie that is then shown."""
-    widget = widgets.MovieMap.example()
+    widget = WIDGETS["MovieMap"].example()
     path = tmp_path / "movie_map.html"
     path.write_text(as_page(widget), encoding="utf-8")
     page = new_page(path)

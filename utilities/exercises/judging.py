@@ -104,19 +104,9 @@ def _guarded(answer: Any) -> Any:
     return call
 
 
-def _stub(exercise: Exercise) -> ast.AST | None:
-    """Find what the stub binds to the answer's name: a function, a class or a value."""
-    for node in ast.parse(exercise.stub).body:
-        if getattr(node, "name", None) == exercise.answer:
-            return node
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == exercise.answer:
-            return node.value
-    return None
-
-
 def _unfinished(exercise: Exercise, answer: Any) -> str | None:
     """Say what of the stub still stands there."""
-    stub = _stub(exercise)
+    stub = exercise.stubbed
     if answer is ...:
         return "It is still `...`: put your answer in its place."
     if isinstance(answer, Mapping):
@@ -148,7 +138,7 @@ def _same(code: CodeType, other: CodeType) -> bool:
 
 def _of_another_kind(exercise: Exercise, answer: Any) -> str | None:
     """Say that the answer is no function, class or dictionary where the stub has one."""
-    stub = _stub(exercise)
+    stub = exercise.stubbed
     if isinstance(stub, ast.ClassDef) and not isinstance(answer, type):
         return f"Hand over the class itself, `{exercise.answer}`, and not {kind(answer)}."
     if isinstance(stub, ast.FunctionDef) and not callable(answer):

@@ -77,6 +77,16 @@ class Exercise:
         (function,) = (n for n in ast.parse(self.check).body if getattr(n, "name", None) == "mistake_in")
         return function.args.args[0].arg
 
+    @property
+    def stubbed(self) -> ast.AST | None:
+        """What the stub binds to the answer's name: a function, a class or a value."""
+        for node in ast.parse(self.stub).body:
+            if getattr(node, "name", None) == self.answer:
+                return node
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == self.answer:
+                return node.value
+        return None
+
 
 @dataclass(frozen=True)
 class Sheet:

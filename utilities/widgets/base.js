@@ -28,6 +28,9 @@ function fixed(value, digits = 0) {
   return value < 0 && /[1-9]/.test(text) ? "−" + text : text;
 }
 
+/** Give a number as `fixed` does, with a plus unless it has a minus. */
+const signed = (value, digits) => (fixed(value, digits).startsWith("−") ? "" : "+") + fixed(value, digits);
+
 /** Map numbers from one range to another, linearly. */
 function scale([from, to], [start, end]) {
   return (value) => start + ((value - from) / (to - from)) * (end - start);

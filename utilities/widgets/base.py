@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import matplotlib.pyplot as plt
+import polars as pl
 import traitlets
 
 FOLDER = Path(__file__).resolve().parent
@@ -79,7 +81,9 @@ class Widget(anywidget.AnyWidget):
         """The live view, the picture for where there is no kernel, the text, and what a page needs to draw it."""
         data, _ = super()._repr_mimebundle_(**kwargs)
         buffer = io.BytesIO()
-        self.picture().savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+        figure = self.picture()
+        figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
+        plt.close(figure)  # else Jupyter shows it once more
         data |= {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
         return data, {METADATA: self.stored()}
 
@@ -117,3 +121,14 @@ def fixed(value: float, digits: int = 0) -> str:
     """Give a number with so many digits behind the point and commas between thousands, as JavaScript's `toFixed` rounds."""
     rounded = Decimal(abs(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return f"{'−' if value < 0 and rounded else ''}{rounded:,}"
+
+
+def signed(value: float, digits: int = 0) -> str:
+    """Give a number as `fixed` does, with a plus unless it has a minus."""
+    text = fixed(value, digits)
+    return text if text.startswith("−") else f"+{text}"
+
+
+def titles_with_years() -> pl.Expr:
+    """Give the titles of a frame with `title` and `year`, the year in brackets where it is known."""
+    return pl.when(pl.col("year").is_null()).then("title").otherwise(pl.format("{} ({})", "title", "year"))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
+
 from utilities.widgets.base import Widget, fixed
 
 NAMES = ("predictions", "biases", "ratings")
@@ -81,8 +83,6 @@ class Broadcast(Widget):
 
     def picture(self):
         """Each tensor as torch stretches it, in the shapes of the first attempt."""
-        import matplotlib.pyplot as plt
-
         state = {"B": min(4, len(self.data["ratings"])), **SHAPES}
         fig, axes = plt.subplots(1, 4, figsize=(8.4, 2.9))
         titles = ("predictions [B, 1]", "+ biases [B]", "− ratings [B]", "= difference [B, B]")
@@ -101,7 +101,6 @@ class Broadcast(Widget):
         n_pairs, n_own = len(self.pairs(state)), _together(self.pairs(state))
         fig.suptitle(f"A column and a row become a matrix: {n_own} of {n_pairs} compare one row with itself (framed)")
         fig.tight_layout()
-        plt.close(fig)
         return fig
 
 

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
+
 from utilities.widgets.base import Widget, fixed
 
 # Seconds of a step, of a rating, of a number looked up and of a number walked through, and bytes a second between two
@@ -119,8 +121,6 @@ class CostSheet(Widget):
 
     def picture(self):
         """What each device holds, and what an epoch takes, by devices, for both optimizers."""
-        import matplotlib.pyplot as plt
-
         fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
         devices = [1, 2, 4, 8, 16, 32, 64]
         for optimizer, style in (("Adam", "o-"), ("SparseAdam", "s--")):
@@ -135,7 +135,6 @@ class CostSheet(Widget):
             ax.set_xticks(devices, devices)
             ax.minorticks_off()
             ax.legend()
-        plt.close(fig)
         return fig
 
 

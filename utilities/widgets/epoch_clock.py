@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import polars as pl
 
 from utilities.widgets.base import FOLDER, Widget, fixed
@@ -123,8 +124,6 @@ class EpochClock(Widget):
 
     def picture(self):
         """Stages of an epoch, one change after another, and errors in equal seconds for two ways of logging."""
-        import matplotlib.pyplot as plt
-
         state, plans = dict(self.state), {}
         changes = {
             "the start": {},
@@ -158,7 +157,6 @@ class EpochClock(Widget):
         right.set(title="Error within 0.5 s, by how steps are logged", xlabel="batch size")
         right.set_ylabel("lowest validation MSE (stars²)")
         right.legend(fontsize=8)
-        plt.close(fig)
         return fig
 
 

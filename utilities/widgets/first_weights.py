@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
@@ -97,8 +98,6 @@ class FirstWeights(Widget):
 
     def picture(self):
         """Curves of two starts, with where early stopping ends and where each seed is best."""
-        import matplotlib.pyplot as plt
-
         fig, ax = plt.subplots(figsize=(7, 3.8))
         for start, style, color in (("std 1", "-", "C0"), ("std 1, λ = 0.1", "--", "C1")):
             df, curves = self.stops(start, 3), self._curves[start]
@@ -114,7 +113,6 @@ class FirstWeights(Widget):
         ax.set_title("Early stopping with patience 3 ends (■) before the best (○), or at it")
         ax.legend()
         fig.tight_layout()
-        plt.close(fig)
         return fig
 
 

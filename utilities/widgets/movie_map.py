@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -81,8 +82,6 @@ class MovieMap(Widget):
 
     def picture(self):
         """Both maps, with the nearest of the chosen movie."""
-        import matplotlib.pyplot as plt
-
         titles, movie, n = self.data["titles"], self.state["movie"], self.state["n"]
         same = self.survivors(movie, n)
         fig, axes = plt.subplots(1, 2, figsize=(9, 4.2))
@@ -104,7 +103,6 @@ class MovieMap(Widget):
         axes[0].set_ylabel("second component")
         fig.suptitle(f"{titles[movie]}: {len(same)} of {n} neighbours (◆) come back with another seed", fontsize=11)
         fig.tight_layout()
-        plt.close(fig)
         return fig
 
 

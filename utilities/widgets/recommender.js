@@ -2,7 +2,6 @@ const UNIT = 1e-4; // stars; the numbers of the movies are kept as multiples of 
 const BETAS = [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5];
 const dot = (a, b) => a.reduce((sum, value, f) => sum + value * b[f], 0);
 const times = (matrix, vector) => matrix.map((row) => dot(row, vector));
-const signed = (value) => (fixed(value, 2).startsWith("−") ? "" : "+") + fixed(value, 2);
 
 /** Cut a title, its year first. */
 function short(title, length) {
@@ -134,12 +133,12 @@ const spec = {
     const first = told.listed.slice(0, 3).map((j) => `${titles[j]} ${fixed(told.predictions[j], 2)} ± ${fixed(told.std(j), 2)}`).join("; ");
     const most = told.because(told.picked).slice(0, 3);
     const rest = told.predictions[told.picked] - told.start[told.picked] - most.reduce((sum, [, part]) => sum + part, 0);
-    const why = [`${fixed(told.start[told.picked], 2)} for the average user`, ...most.map(([movie, part]) => `${titles[movie]} ${signed(part)}`)].join(", ");
+    const why = [`${fixed(told.start[told.picked], 2)} for the average user`, ...most.map(([movie, part]) => `${titles[movie]} ${signed(part, 2)}`)].join(", ");
     return (
       `${n} rating${n > 1 ? "s" : ""} given.${mixed} The list begins with ${first} stars. Mean doubt about you: ` +
       `± ${fixed(before, 2)} before the first rating, ± ${fixed(now, 2)} now; with the noise of a rating ` +
       `± ${fixed(Math.sqrt(before ** 2 + noise), 2)} and ± ${fixed(Math.sqrt(now ** 2 + noise), 2)}. ` +
-      `Why ${titles[told.picked]}: ${why}${n > 3 ? `, the other ratings ${signed(rest)}` : ""}.`
+      `Why ${titles[told.picked]}: ${why}${n > 3 ? `, the other ratings ${signed(rest, 2)}` : ""}.`
     );
   },
   draw(picture, data, state, set) {
@@ -259,7 +258,7 @@ function drawReasons(picture, data, told, text, right) {
     text(4, y, movie === null ? `the other ${all.length - 4} ratings` : short(data.titles[movie], 25));
     const [left, width] = [Math.min(x(0), x(part)), Math.abs(x(part) - x(0))];
     picture.append(make("rect", { x: left, y: y - 10, width, height: 11, style: `fill: var(--mlw-${part < 0 ? "b" : "c"})` }));
-    text(right, y, signed(part), { "text-anchor": "end" });
+    text(right, y, signed(part, 2), { "text-anchor": "end" });
   });
   picture.append(make("line", { class: "axis", x1: x(0), x2: x(0), y1: 340, y2: 342 + 18 * parts.length }));
 }

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from utilities.widgets.base import Widget, fixed
+from utilities.widgets.base import Widget, fixed, signed, titles_with_years
 
 UNIT = 1e-4  # stars; the numbers of the movies are kept as multiples of it
 N_LISTED, N_TOLD = 10, 3
@@ -41,7 +42,7 @@ class Recommender(Widget):
         left, sizes, _ = np.linalg.svd(
             inputs @ vectors * np.sqrt(values.clip(0)), full_matrices=False
         )  # K = X S Xᵀ = F Fᵀ
-        titles = pl.when(pl.col("year").is_null()).then("title").otherwise(pl.format("{} ({})", "title", "year"))
+        titles = titles_with_years()
         data = {
             "titles": movies_df.select(titles.fill_null("?"))["title"].to_list(),
             "start": _whole((base + inputs @ rows.mean(axis=0)) / UNIT),
@@ -122,7 +123,7 @@ class Recommender(Widget):
 
     def _most(self, told: Mapping[str, Any], movie: int) -> list[tuple[int, str]]:
         parts = told["parts"][movie]
-        return [(i, _signed(parts[i])) for i in np.argsort(-np.abs(parts), kind="stable")[:N_TOLD].tolist()]
+        return [(i, signed(parts[i], 2)) for i in np.argsort(-np.abs(parts), kind="stable")[:N_TOLD].tolist()]
 
     def text(self, state: Mapping[str, Any]) -> str:
         """Say the first three, how much doubt is left, and why one is on the list."""
@@ -148,7 +149,7 @@ class Recommender(Widget):
         why += "".join(f", {titles[told['movies'][i]]} {part}" for i, part in most)
         if n > N_TOLD:
             rest = predictions[picked] - told["start"][picked] - sum(parts[picked, i] for i, _ in most)
-            why += f", the other ratings {_signed(rest)}"
+            why += f", the other ratings {signed(rest, 2)}"
         return (
             f"{n} rating{'s' if n > 1 else ''} given.{mixed} The list begins with {first} stars. Mean doubt about you: "
             f"± {fixed(before, 2)} before the first rating, ± {fixed(now, 2)} now; with the noise of a rating "
@@ -157,8 +158,6 @@ class Recommender(Widget):
 
     def picture(self):
         """Show the list of the state, and how doubt falls as the most popular movies are rated."""
-        import matplotlib.pyplot as plt
-
         told, noise = self.folded(self.state), self.data["noise"]
         fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1.5, 1], layout="constrained")
         listed, places = told["listed"], range(len(told["listed"]))
@@ -175,14 +174,8 @@ class Recommender(Widget):
         right.set(xlabel="most popular movies rated", ylabel="mean standard deviation (stars)", ylim=(0, None))
         right.legend(fontsize=8, loc="center right")
         fig.suptitle("Each rating leaves less doubt about a user, and as much noise")
-        plt.close(fig)
         return fig
 
 
 def _whole(values: np.ndarray) -> list:
     return np.rint(values).astype(int).tolist()
-
-
-def _signed(value: float) -> str:
-    text = fixed(value, 2)
-    return text if text.startswith("−") else f"+{text}"

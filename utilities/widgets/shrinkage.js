@@ -11,7 +11,6 @@ function userBias(data, { movies, stars }, lam) {
 }
 
 const userOf = (data, state) => data.users.find((user) => user.id === state.user);
-const signed = (value, digits) => (fixed(value, digits).startsWith("−") ? "" : "+") + fixed(value, digits);
 const before = (plain, n) => ` (λ = 0: ${fixed(plain[0], 2)} / ${n} = ${signed(plain[1], 3)})`;
 const bias = (now, plain, lam, n) => `b = ${fixed(now[0], 2)} / (${lam} + ${n}) = ${signed(now[1], 3)}${lam ? before(plain, n) : ""}`;
 const HALO = "paint-order: stroke; stroke: var(--mlw-ground); stroke-width: 4px";

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from utilities.widgets.base import Widget, fixed
+from utilities.widgets.base import Widget, fixed, signed, titles_with_years
 
 N_USERS = 24  # as many can be picked, from the least active to the most
 
@@ -24,7 +25,7 @@ class Shrinkage(Widget):
             movies_df: `movieId`, `title` and `year`.
             errors: The two MSE in stars², by λ; these are the λ that can be chosen.
         """
-        titles = pl.when(pl.col("year").is_null()).then("title").otherwise(pl.format("{} ({})", "title", "year"))
+        titles = titles_with_years()
         by_movie = train_df.group_by("movieId").agg(n=pl.len(), sum=pl.col("rating").sum()).sort("movieId")
         by_movie = by_movie.join(
             movies_df.select("movieId", title=titles), on="movieId", how="left", maintain_order="left"
@@ -113,8 +114,6 @@ class Shrinkage(Widget):
 
     def picture(self):
         """Show the funnel without λ and with one, and the errors of each λ."""
-        import matplotlib.pyplot as plt
-
         data = self.data
         fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.5), width_ratios=[1.7, 1], layout="constrained")
         for lam, marker, color in ((0, ".", "0.7"), (data["lams"][-1], "x", "C0")):
@@ -129,15 +128,9 @@ class Shrinkage(Widget):
         right.set(xlabel="λ (ratings)", ylabel="MSE (stars²)")
         right.legend()
         fig.suptitle("λ pulls the means of few ratings towards μ most")
-        plt.close(fig)
         return fig
 
 
-def _signed(value: float, digits: int) -> str:
-    text = fixed(value, digits)
-    return text if text.startswith("−") else f"+{text}"
-
-
 def _bias(now: tuple[float, float], plain: tuple[float, float], lam: float, n: int) -> str:
-    before = f" (λ = 0: {fixed(plain[0], 2)} / {n} = {_signed(plain[1], 3)})" if lam else ""
-    return f"b = {fixed(now[0], 2)} / ({lam} + {n}) = {_signed(now[1], 3)}{before}"
+    before = f" (λ = 0: {fixed(plain[0], 2)} / {n} = {signed(plain[1], 3)})" if lam else ""
+    return f"b = {fixed(now[0], 2)} / ({lam} + {n}) = {signed(now[1], 3)}{before}"

@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+
 from utilities.releases import Scale
 from utilities.widgets.base import Widget, fixed
 
@@ -81,9 +84,6 @@ class TwoRows(Widget):
 
     def picture(self):
         """The rows in their plane, with the lines on which all movies get the same rating from the first user."""
-        import matplotlib.pyplot as plt
-        import numpy as np
-
         state, data = self.state, self.data
         fig, ax = plt.subplots(figsize=(5.6, 4.6))
         axis = np.linspace(-1.5, 1.5, 61)
@@ -103,5 +103,4 @@ class TwoRows(Widget):
         ax.set(xlabel=data["factors"][0], ylabel=data["factors"][1], aspect="equal")
         ax.set_title(f"All movies on a line get the same stars from {user}", fontsize=11)
         fig.tight_layout()
-        plt.close(fig)
         return fig

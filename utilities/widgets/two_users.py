@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import polars as pl
 
 from utilities.widgets.base import Widget, fixed
@@ -84,8 +85,6 @@ class TwoUsers(Widget):
 
     def picture(self):
         """Each movie by both users' predictions, in both models."""
-        import matplotlib.pyplot as plt
-
         fig, axes = plt.subplots(1, 2, figsize=(7.6, 4), sharex=True, sharey=True)
         for ax, hidden in zip(axes, (False, True), strict=True):
             state = {"first": self.data["users"][0], "second": self.data["users"][1], "hidden": hidden}
@@ -97,7 +96,6 @@ class TwoUsers(Widget):
         axes[0].set_ylabel(f"{state['second']}, stars")
         fig.suptitle("A sum gives all users one order of the movies, a hidden layer gives each their own")
         fig.tight_layout()
-        plt.close(fig)
         return fig
 
 
