@@ -705,7 +705,9 @@ def walk(users, rests, lam, keep):
 # rates, so the prediction goes on moving. The number has to forget like the total, or the bias shrinks towards 0 with time.
 # Predicting before learning is what makes the walk an honest test: each rating is new when it is predicted. Does forgetting
 # help? On the notebook's walk, with the user's bias and λ and `keep` (one of 1, 0.99, 0.95, 0.9, 0.8 and 0.5) chosen on the
-# validation part, 0.9 wins, and the test error falls from 0.81 to 0.74 (95 % over users: by 0.03 to 0.11).
+# validation part, 0.9 wins, and the test error falls from 0.81 to 0.74 (95 % over users: by 0.03 to 0.11). Five of the 91
+# users carry three quarters of that. On six walks that end earlier forgetting helps each time, by 0.02 to 0.03, and with the
+# order of each user's ratings shuffled it does not help at all: it follows users who change.
 
 
 # %% other
