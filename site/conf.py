@@ -1,0 +1,55 @@
+"""Sphinx's settings for the site of the course. `site/build.py` writes the sources and calls Sphinx."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from utilities.settings import package_version  # noqa: E402
+
+project = "The MovieLens course"
+html_title = project
+release = package_version()
+language = "en"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "course_links", "mathml"]
+html_math_renderer = "mathml"
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+napoleon_use_ivar = True
+nitpicky = False
+suppress_warnings = ["myst.header"]
+exclude_patterns = ["downloads"]
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "home_page_in_toc": False,
+    "show_navbar_depth": 1,
+    "navbar_persistent": [],
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "footer_content_items": ["copyright.html"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "back_to_top_button": False,
+}
+html_context = {"default_mode": "auto"}
+html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+templates_path = [str(HERE / "templates")]
+html_static_path = [str(HERE / "static")]
+html_css_files = ["course.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+html_show_search_summary = False  # it would be fetched, which no browser does from a file
+copyright = "MIT licence; the ratings come from GroupLens Research under terms of their own"

@@ -1,0 +1,222 @@
+"""Write Sphinx's sources: the pages, and the notebooks and sheets as the site shows them."""
+
+import copy
+import html
+import re
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jinja2
+import nbformat
+from nbformat.v4 import new_markdown_cell, new_output
+
+from utilities.exercises.sources import all_exercises
+from utilities.widgets import base as widgets
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+WORDS_A_MINUTE, LINES_A_MINUTE = 200, 12  # prose; code, which is read line by line
+CLAIM = re.compile(r"^(✓|✗) (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that a notebook has printed: whether it holds, its words, the section it stands in, and its anchor."""
+
+    holds: bool
+    sentence: str
+    section: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """An executed notebook of the course."""
+
+    path: Path
+
+    @cached_property
+    def cells(self) -> list[nbformat.NotebookNode]:
+        """Its cells."""
+        return nbformat.read(self.path, as_version=4).cells
+
+    @property
+    def name(self) -> str:
+        """For example `01_data_exploration`."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """For example `01`."""
+        return self.name[:2]
+
+    @property
+    def title(self) -> str:
+        """For example `01 · Data exploration`."""
+        return self.cells[0].source.splitlines()[0].removeprefix("# ")
+
+    @property
+    def question(self) -> str:
+        """What it answers."""
+        return re.search(r"\*\*Question\.\*\*\s+(.+?)\n\n", self.cells[0].source, re.DOTALL)[1].replace("\n", " ")
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """What it claims, in its order."""
+        found, section = [], self.title
+        for cell in self.cells:
+            if cell.cell_type == "markdown":
+                section = ([section, *re.findall(r"^## (.+)$", cell.source, re.MULTILINE)])[-1]
+            for output in cell.get("outputs", []):
+                for sign, sentence in CLAIM.findall(output.get("text", "")):
+                    anchor = f"claim-{self.number}-{len(found) + 1}"
+                    found.append(Claim(sign == "✓", sentence, section, anchor))
+        return found
+
+    @property
+    def minutes(self) -> int:
+        """How long it takes to read."""
+        prose = sum(len(cell.source.split()) for cell in self.cells if cell.cell_type == "markdown")
+        lines = sum(cell.source.count("\n") + 1 for cell in self.cells if cell.cell_type == "code" and not folded(cell))
+        return round(prose / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
+
+    def widget(self, name: str) -> str:
+        """Give one of its widgets as HTML that moves without a kernel."""
+        outputs = [output for cell in self.cells for output in cell.get("outputs", [])]
+        (found,) = (o for o in outputs if o.get("metadata", {}).get(widgets.METADATA, {}).get("name") == name)
+        return widgets.on_a_page(found.metadata[widgets.METADATA], found.data["image/png"])
+
+
+def folded(cell: nbformat.NotebookNode) -> bool:
+    """Say whether the code of a cell is plumbing that a reader unfolds."""
+    return "hide-input" in cell.metadata.get("tags", [])
+
+
+def stage(folder: Path, notebooks: list[Notebook]) -> None:
+    """Write all sources into a folder, which is emptied."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("notebooks", "exercises", "downloads/notebooks", "downloads/exercises"):
+        (folder / part).mkdir(parents=True)
+    for notebook in notebooks:
+        name, downloads = notebook.path.name, folder / "downloads"
+        nbformat.write(without_outputs(notebook.path), downloads / "notebooks" / name)
+        nbformat.write(staged_notebook(notebook), folder / "notebooks" / name)
+        shutil.copy(ROOT / "exercises" / name, downloads / "exercises" / name)
+        shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
+        nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
+    for path in sorted((HERE / "pages").rglob("*.md")):
+        target = folder / path.relative_to(HERE / "pages")
+        target.parent.mkdir(exist_ok=True)
+        page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
+        target.write_text(page.render(notebooks={n.number: n for n in notebooks}, part=part_of), encoding="utf-8")
+
+
+def without_outputs(path: Path) -> nbformat.NotebookNode:
+    """Give a notebook ready to be run; its outputs are on its page, and make it ten times as large."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def part_of(name: str, start: str, end: str) -> str:
+    """Give what stands between two texts of a file of the repository."""
+    return (ROOT / name).read_text(encoding="utf-8").partition(start)[2].partition(end)[0]
+
+
+def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
+    """Give a notebook as the site shows it: facts under the title, claims with links, widgets that move, alt texts."""
+    cells, claims = copy.deepcopy(notebook.cells), iter(notebook.claims)
+    title, _, rest = cells[0].source.partition("\n")
+    facts = [
+        f"{notebook.minutes} minutes to read",
+        f"[Exercises](../exercises/{notebook.path.name})",
+        f"[{len(notebook.claims)} claims](../ledger.md)",
+        f"{{download}}`Download the notebook, to run <../downloads/notebooks/{notebook.path.name}>`",
+    ]
+    cells[0].source = under_title(title, facts, rest)
+    for cell in cells:
+        if cell.cell_type == "code":
+            stage_code(cell, claims)
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def under_title(title: str, facts: list[str], rest: str) -> str:
+    """Put a line of facts under a title."""
+    return f"{title}\n\n{{.facts}}\n{' · '.join(facts)}\n{rest}"
+
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def stage_code(cell: nbformat.NotebookNode, claims) -> None:
+    """Change the outputs of a cell to what a page shows."""
+    if alt := cell.metadata.get("alt"):
+        cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    shown = []
+    for output in cell.outputs:
+        if stored := output.get("metadata", {}).get(widgets.METADATA):
+            shown.append(html_output(widgets.on_a_page(stored, output.data["image/png"])))
+        elif output.get("name") == "stdout":
+            shown += with_claims(output, claims)
+        else:
+            shown.append(output)
+    cell.outputs = shown
+
+
+def with_claims(output: nbformat.NotebookNode, claims) -> list[nbformat.NotebookNode]:
+    """Cut a printed text into claims, which get an anchor and a link, and the lines between them."""
+    shown = []
+    for i, text in enumerate(re.split(CLAIM.pattern.replace("(", "(?:") + r"\n?", output.text, flags=re.MULTILINE)):
+        if i:
+            shown.append(html_output(claim_html(next(claims))))
+        if text.strip():
+            shown.append(new_output("stream", name="stdout", text=text.strip("\n") + "\n"))
+    return shown
+
+
+def claim_html(claim: Claim) -> str:
+    """Give a claim as a line of the page, linked to the ledger."""
+    sign, word = ("✓", "holds") if claim.holds else ("✗", "does not hold")
+    link = f'<a href="../ledger.html#{claim.anchor}" title="This claim in the ledger"><span aria-hidden="true">{sign}</span>'
+    link += f'<span class="visually-hidden">Claim, {word}: in the ledger</span></a>'
+    kind = "claim" if claim.holds else "claim claim-fails"
+    return f'<p class="{kind}" id="{claim.anchor}">{link} {html.escape(claim.sentence)}</p>'
+
+
+def html_output(text: str) -> nbformat.NotebookNode:
+    """Give an output that is HTML."""
+    return new_output("display_data", data={"text/html": text})
+
+
+def staged_sheet(name: str) -> nbformat.NotebookNode:
+    """Give a solved sheet as the site shows it: hints one at a time, then the folded solution."""
+    notebook = nbformat.read(ROOT / "exercises" / "solved" / f"{name}.ipynb", as_version=4)
+    exercises, cells = all_exercises(), []
+    sheet = next(e.sheet for e in exercises.values() if e.sheet.path.stem == name)
+    title, _, rest = sheet.intro.partition("\n")
+    facts = [
+        f"[The notebook](../notebooks/{name}.ipynb)",
+        f"{{download}}`Download the sheet <../downloads/exercises/{name}.ipynb>`",
+        f"{{download}}`solved <../downloads/exercises/{name}_solved.ipynb>`",
+    ]
+    notebook.cells[0].source = under_title(title, facts, rest)
+    for cell in notebook.cells:
+        cells.append(cell)
+        if number := re.match(r"## (\d\d\.\d+) ", cell.source):
+            cells.append(new_markdown_cell(nested(exercises[number[1]].hints)))
+        if folded(cell):
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def nested(hints: tuple[str, ...], i: int = 0) -> str:
+    """Fold each hint into the one before, so that they come one at a time."""
+    if i == len(hints):
+        return ""
+    rest = nested(hints, i + 1)
+    return f"<details><summary>Hint {i + 1} of {len(hints)}</summary>\n\n{hints[i]}\n\n{rest}\n\n</details>"
