@@ -7,20 +7,20 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab exercises edit test lint refresh lock mlflow bench peers
+.PHONY: help setup run lab exercises edit test lint refresh lock site site-open mlflow bench peers
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0] + ": name another with make PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks,test]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks,site,test]'
 	@touch $@
 
 setup: .venv/.installed  ## create .venv and install the pinned versions
 
-run: setup  ## execute the notebooks into build/ (.ipynb, .html and results.md), then print the results
+run: setup  ## execute the notebooks into build/, print the results, and build the site from them
 	$(BIN)/python notebooks/execute.py run
 
 lab: setup  ## open copies of the notebooks and exercises, yours to change, in JupyterLab: work/, on this machine only
@@ -47,8 +47,17 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^uv== constraints.txt)"
 
 lock: $(BIN)/uv  ## write constraints.txt for every Python and system; a pin stays unless you delete its line
-	$(BIN)/uv pip compile --universal --python-version 3.11 --extra notebooks --extra test --no-emit-package setuptools \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra notebooks --extra site --extra test --no-emit-package setuptools \
 		--no-header --no-annotate --no-python-downloads --quiet pyproject.toml --output-file constraints.txt
+
+site: setup  ## build the site of the course from the notebooks as executed: build/site/index.html
+	$(BIN)/python site/build.py
+
+build/site/index.html:
+	$(MAKE) site
+
+site-open: setup build/site/index.html  ## serve the site on this machine only, and open it
+	$(BIN)/python site/serve.py
 
 mlflow: setup  ## open MLflow's table of your runs, on this machine only
 	$(BIN)/python -m utilities.store

@@ -1,25 +1,21 @@
 """Execute the notebooks in order: into `build/` (run), or from a clean state in place (refresh)."""
 
 import argparse
-import copy
 import os
-import re
 import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import latex2mathml.converter
 import nbformat
 import polars as pl
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 import utilities
-from utilities.widgets import base as widgets
+from utilities.claims import claims_in
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
@@ -29,11 +25,7 @@ CELL_TIMEOUT_S = 24 * 3600  # a cell may train on ml-25m for hours
 # The steps of these models are short: a second thread costs more than it brings. Threads that wait must not spin.
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 VIEW = "application/vnd.jupyter.widget-view+json"
-# The page without the scripts that nbconvert has it load: formulas are MathML, nothing else needs one.
-TEMPLATE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}"""
+SITE = FOLDER.parent / "site"
 
 
 def main() -> None:
@@ -47,7 +39,12 @@ def main() -> None:
     for name, value in THREADS.items():
         os.environ.setdefault(name, value)
     os.environ["MOVIELENS_CLAIMS"] = "strict"
-    {"run": run, "refresh": refresh}[arguments.mode](chosen(arguments.notebooks))
+    paths = chosen(arguments.notebooks)
+    if arguments.mode == "refresh":
+        refresh(paths)
+    else:
+        run(paths)
+        build_site(paths)
 
 
 def chosen(parts: list[str]) -> list[Path]:
@@ -62,7 +59,7 @@ def chosen(parts: list[str]) -> list[Path]:
 
 
 def run(paths: list[Path]) -> None:
-    """Execute into `build/` as .ipynb and .html, against the user's own store, and print what came out."""
+    """Execute into `build/`, against the user's own store, and print what came out."""
     start = datetime.now(UTC)
     print(utilities.settings(), flush=True)
     BUILD.mkdir(exist_ok=True)
@@ -70,7 +67,6 @@ def run(paths: list[Path]) -> None:
     for path in paths:
         notebook = execute(path)
         nbformat.write(notebook, BUILD / path.name)
-        write(BUILD / f"{path.stem}.html", as_html(notebook, path.stem))
         claims[path.stem] = claims_of(notebook)
     runs = results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start))
     text = f"# Results\n\nThe runs of these notebooks:\n\n{runs}\n"
@@ -79,29 +75,29 @@ def run(paths: list[Path]) -> None:
         text += f"\n{results.read_text(encoding='utf-8').strip()}\n"
     text += f"\n{ledger(claims)}\n"
     write(BUILD / "results.md", text)
-    print(f"\n{text}\nThis table and the notebooks as executed are in {BUILD}.")
+    print(f"\n{text}\nThis text and the notebooks as executed are in {BUILD}.", flush=True)
 
 
-def claims_of(notebook: nbformat.NotebookNode) -> list[tuple[str, bool]]:
-    """Give the claims that an executed notebook has printed, and whether they hold."""
-    printed = [
-        output.text
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if output.get("name") == "stdout"
-    ]
-    lines = "".join(printed).splitlines()
-    return [(line[2:], line[0] == "✓") for line in lines if line.startswith(("✓ ", "✗ "))]
+def build_site(executed: list[Path]) -> None:
+    """Build the site's pages from what was executed, and from the committed outputs of the other notebooks."""
+    paths = [BUILD / path.name if path in executed else path for path in chosen([])]
+    subprocess.run([sys.executable, SITE / "build.py", *paths], check=True)
 
 
-def ledger(claims: dict[str, list[tuple[str, bool]]]) -> str:
+def claims_of(notebook: nbformat.NotebookNode) -> list[tuple[bool, str]]:
+    """Give the claims that an executed notebook has printed: whether they hold, and their words."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [claim for o in outputs if o.get("name") == "stdout" for claim in claims_in(o.text)]
+
+
+def ledger(claims: dict[str, list[tuple[bool, str]]]) -> str:
     """Say in Markdown which claims of the notebooks hold and which do not."""
-    everything = [holds for of_notebook in claims.values() for _, holds in of_notebook]
+    everything = [holds for of_notebook in claims.values() for holds, _ in of_notebook]
     text = f"# Claims\n\n{sum(everything)} of {len(everything)} hold on this data.\n"
     for name, of_notebook in claims.items():
         text += f"\n## {name}\n\n"
         text += "".join(
-            f"- {'✓' if holds else '✗'} {sentence}\n" for sentence, holds in of_notebook
+            f"- {'✓' if holds else '✗'} {sentence}\n" for holds, sentence in of_notebook
         )
     return text
 
@@ -160,33 +156,6 @@ def write(path: Path, text: str) -> None:
     if path.exists():
         shutil.copymode(path, part)
     part.replace(path)
-
-
-def as_html(notebook: nbformat.NotebookNode, name: str) -> str:
-    """Render a notebook as one page that asks no other host for anything, links the others, and whose widgets move."""
-    notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if stored := output.get("metadata", {}).get(widgets.METADATA):
-                output.data = {"text/html": widgets.on_a_page(stored, output.data["image/png"])}
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\((\w+)\.ipynb", r"](\1.html", with_mathml(cell.source))
-    html, _ = HTMLExporter(raw_template=TEMPLATE).from_notebook_node(
-        notebook, {"metadata": {"name": name}}
-    )
-    return html
-
-
-def with_mathml(prose: str) -> str:
-    """Replace LaTeX by MathML, which browsers show without a network."""
-
-    def convert(match: re.Match) -> str:
-        block, inline = match.groups()
-        return latex2mathml.converter.convert(
-            block or inline, display="block" if block else "inline"
-        )
-
-    return re.sub(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", convert, prose, flags=re.DOTALL)
 
 
 def execute(path: Path) -> nbformat.NotebookNode:

@@ -1,4 +1,4 @@
-"""Build the site of the course from its executed notebooks: `python site/build.py [folder of the notebooks]`."""
+"""Build the site of the course from its executed notebooks, those in `notebooks/` unless others are named."""
 
 import argparse
 import shutil
@@ -15,10 +15,10 @@ import staging  # noqa: E402
 from sphinx.cmd.build import build_main  # noqa: E402
 
 
-def build(notebooks: Path, target: Path) -> None:
-    """Build the site from the notebooks of a folder; what was there is replaced when the new one is whole."""
+def build(paths: list[Path], target: Path) -> None:
+    """Build the site from executed notebooks; what was there is replaced when the new one is whole."""
     work = target.with_name(f".{target.name}.part")
-    staging.stage(work / "source", [staging.Notebook(path) for path in sorted(notebooks.glob("[0-9]*.ipynb"))])
+    staging.stage(work / "source", [staging.Notebook(path) for path in sorted(paths, key=lambda path: path.name)])
     shutil.rmtree(work / "html", ignore_errors=True)
     options = ["-W", "--keep-going", "-q", "-j", "auto", "-b", "html", "-c", str(HERE), "-d", str(work / "doctrees")]
     if build_main([*options, str(work / "source"), str(work / "html")]):
@@ -31,9 +31,9 @@ def build(notebooks: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("notebooks", nargs="?", type=Path, default=ROOT / "notebooks")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="all of the course, in one place or another")
     parser.add_argument("--target", type=Path, default=ROOT / "build" / "site")
     arguments = parser.parse_args()
     start = time.monotonic()
-    build(arguments.notebooks, arguments.target)
-    print(f"{arguments.target / 'index.html'} ({time.monotonic() - start:.0f} s)")
+    build(arguments.notebooks or list((ROOT / "notebooks").glob("*.ipynb")), arguments.target)
+    print(f"The site is built, in {time.monotonic() - start:.0f} s: open {arguments.target / 'index.html'}")

@@ -12,13 +12,13 @@ import jinja2
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 
+from utilities.claims import LINE, claims_in
 from utilities.exercises.sources import all_exercises
 from utilities.widgets import base as widgets
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 12  # prose; code, which is read line by line
-CLAIM = re.compile(r"^(✓|✗) (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,8 @@ class Notebook:
             if cell.cell_type == "markdown":
                 section = ([section, *re.findall(r"^## (.+)$", cell.source, re.MULTILINE)])[-1]
             for output in cell.get("outputs", []):
-                for sign, sentence in CLAIM.findall(output.get("text", "")):
-                    anchor = f"claim-{self.number}-{len(found) + 1}"
-                    found.append(Claim(sign == "✓", sentence, section, anchor))
+                for holds, sentence in claims_in(output.get("text", "")):
+                    found.append(Claim(holds, sentence, section, f"claim-{self.number}-{len(found) + 1}"))
         return found
 
     @property
@@ -170,13 +169,19 @@ def stage_code(cell: nbformat.NotebookNode, claims) -> None:
 
 def with_claims(output: nbformat.NotebookNode, claims) -> list[nbformat.NotebookNode]:
     """Cut a printed text into claims, which get an anchor and a link, and the lines between them."""
-    shown = []
-    for i, text in enumerate(re.split(CLAIM.pattern.replace("(", "(?:") + r"\n?", output.text, flags=re.MULTILINE)):
-        if i:
-            shown.append(html_output(claim_html(next(claims))))
-        if text.strip():
-            shown.append(new_output("stream", name="stdout", text=text.strip("\n") + "\n"))
-    return shown
+    shown, text = [], ""
+    for line in output.text.splitlines(keepends=True):
+        if not LINE.match(line):
+            text += line
+            continue
+        shown += [*printed(text), html_output(claim_html(next(claims)))]
+        text = ""
+    return shown + printed(text)
+
+
+def printed(text: str) -> list[nbformat.NotebookNode]:
+    """Give a printed text as an output, nothing if it is blank."""
+    return [new_output("stream", name="stdout", text=text)] if text.strip() else []
 
 
 def claim_html(claim: Claim) -> str:

@@ -27,7 +27,8 @@ WHO_IMPORTS_FROM = {  # later lines win
     "exercises/**/*": ["", "notebooks"],
     "benchmarks/*.py": ["", "notebooks"],
     "benchmarks/bench_peers.py": ["", "peer-surprise", "peer-myfm", "peer-lenskit"],
-    "tests/**/*.py": ["", "notebooks", "test"],
+    "site/*.py": ["", "notebooks", "site"],
+    "tests/**/*.py": ["", "notebooks", "site", "test"],
     "conftest.py": ["test"],
 }
 NOT_INSTALLED = {"surprise": "scikit-surprise"}  # imports whose distribution has another name
@@ -137,7 +138,7 @@ def test_everything_that_is_imported_is_declared_where_it_is_needed():
 
 def test_every_declared_package_is_pinned_but_for_the_peers():
     pins = re.findall(r"^([\w.-]+)==", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    assert declared(["", "notebooks", "test"]) - {canonicalize_name(name) for name in pins} == set()
+    assert declared(["", "notebooks", "site", "test"]) - {canonicalize_name(name) for name in pins} == set()
 
 
 def test_the_pins_name_no_place_to_install_from():
@@ -152,16 +153,8 @@ def test_the_pins_resolve_to_wheels(python, system):
     if uv is None:
         pytest.skip("uv is not installed beside this Python: install the extra 'test'")
     command = [uv, "pip", "compile", "--python-version", python, "--python-platform", system, "--only-binary", ":all:"]
-    command += [
-        "--no-python-downloads",
-        "--constraint",
-        "constraints.txt",
-        "--extra",
-        "notebooks",
-        "--extra",
-        "test",
-        "pyproject.toml",
-    ]
+    command += ["--no-python-downloads", "--constraint", "constraints.txt", "pyproject.toml"]
+    command += [part for extra in ("notebooks", "site", "test") for part in ("--extra", extra)]
     environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
     result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     if result.returncode != 0 and re.search("Failed to fetch|error sending request|dns error", result.stderr):

@@ -1,9 +1,12 @@
 """What the prose says of data or a method, registered where the code can prove it wrong."""
 
 import os
+import re
 
 from utilities.releases import RELEASES
 from utilities.settings import settings
+
+LINE = re.compile(r"^(✓|✗) (.+)$", re.MULTILINE)  # as `claim` prints it
 
 
 def claim(sentence: str, holds: bool) -> None:
@@ -28,6 +31,11 @@ def claim(sentence: str, holds: bool) -> None:
     if not holds and _has_to_hold():
         raise AssertionError(f"does not hold: {sentence}")
     print("✓" if holds else "✗", sentence)
+
+
+def claims_in(printed: str) -> list[tuple[bool, str]]:
+    """Find the claims in what a cell has printed: whether each holds, and its words."""
+    return [(sign == "✓", sentence) for sign, sentence in LINE.findall(printed)]
 
 
 def _has_to_hold() -> bool:
