@@ -9,7 +9,7 @@ from sphinx.transforms import SphinxTransform
 
 CLOSED = (nodes.reference, addnodes.pending_xref, nodes.literal, nodes.term, nodes.raw, nodes.math)
 NAME = re.compile(r"utilities(\.\w+)+")
-NOT_LINKED = ("glossary", "index", "reference/")
+NOT_LINKED = ("glossary", "index", "map", "bibliography", "licences", "reference/")
 
 
 class FirstUses(SphinxTransform):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 import nbformat
+import pages_context
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from utilities.claims import LINE, claims_in
@@ -111,12 +112,13 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         shutil.copy(ROOT / "exercises" / name, downloads / "exercises" / name)
         shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
         nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
+    context = pages_context.Context(folder, notebooks).names() | {"part": part_of}
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
         target.parent.mkdir(exist_ok=True)
         page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
-        target.write_text(page.render(notebooks={n.number: n for n in notebooks}, part=part_of), encoding="utf-8")
+        target.write_text(page.render(context), encoding="utf-8")
 
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
@@ -128,9 +130,13 @@ def without_outputs(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def part_of(name: str, start: str, end: str) -> str:
-    """Give what stands between two texts of a file of the repository."""
-    return (ROOT / name).read_text(encoding="utf-8").partition(start)[2].partition(end)[0]
+def part_of(name: str, start: str, end: str | None = None) -> str:
+    """Give what stands between two texts of a file of the repository, or from one to the end of the file."""
+    _, found, rest = (ROOT / name).read_text(encoding="utf-8").partition(start)
+    part, ended, _ = rest.partition(end or "\0")
+    if not found or (end and not ended):
+        raise ValueError(f"{name} has no part from {start!r} to {end!r}: a page asks for it")
+    return part
 
 
 def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
@@ -142,6 +148,7 @@ def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
         f"data: {notebook.dataset}",
         f"[Exercises](../exercises/{notebook.path.name})",
         f"[{len(notebook.claims)} claims](../ledger.md)",
+        "[Symbols](../glossary.md#the-one-notation) and [terms](../glossary.md)",
         f"{{download}}`Download the notebook, to run <../downloads/notebooks/{notebook.path.name}>`",
     ]
     cells[0].source = under_title(title, facts, rest)
