@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 import nbformat
+import reference
 from nbformat.v4 import new_markdown_cell, new_output
 
 from utilities.exercises.sources import all_exercises
@@ -106,12 +107,15 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         shutil.copy(ROOT / "exercises" / name, downloads / "exercises" / name)
         shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
         nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
+    names = reference.Reference()
+    context = {"notebooks": {n.number: n for n in notebooks}, "part": part_of, "reference": names}
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
         target.parent.mkdir(exist_ok=True)
         page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
-        target.write_text(page.render(notebooks={n.number: n for n in notebooks}, part=part_of), encoding="utf-8")
+        target.write_text(page.render(context), encoding="utf-8")
+    names.check()
 
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
