@@ -20,7 +20,7 @@ def build(paths: list[Path], target: Path) -> None:
     work = target.with_name(f".{target.name}.part")
     staging.stage(work / "source", [staging.Notebook(path) for path in sorted(paths, key=lambda path: path.name)])
     shutil.rmtree(work / "html", ignore_errors=True)
-    options = ["-W", "--keep-going", "-q", "-j", "auto", "-b", "html", "-c", str(HERE), "-d", str(work / "doctrees")]
+    options = ["-q", "-j", "auto", "-b", "html", "-c", str(HERE), "-d", str(work / "doctrees")]
     if build_main([*options, str(work / "source"), str(work / "html")]):
         sys.exit("the site was not built: see the warnings above")
     finishing.finish(work / "html")

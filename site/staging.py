@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 import pages_context
-from nbformat.v4 import new_markdown_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from utilities.claims import LINE, claims_in
 from utilities.exercises.sources import all_exercises
@@ -74,6 +74,12 @@ class Notebook:
                 for holds, sentence in claims_in(output.get("text", "")):
                     found.append(Claim(holds, sentence, section, f"claim-{self.number}-{len(found) + 1}"))
         return found
+
+    @property
+    def dataset(self) -> str:
+        """What it was executed on, as its set-up prints."""
+        printed = "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
+        return re.search(r"^dataset +(.+)$", printed, re.MULTILINE)[1]
 
     @property
     def minutes(self) -> int:
@@ -139,6 +145,7 @@ def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
     title, _, rest = cells[0].source.partition("\n")
     facts = [
         f"{notebook.minutes} minutes to read",
+        f"data: {notebook.dataset}",
         f"[Exercises](../exercises/{notebook.path.name})",
         f"[{len(notebook.claims)} claims](../ledger.md)",
         "[Symbols](../glossary.md#the-one-notation) and [terms](../glossary.md)",
@@ -156,6 +163,7 @@ def under_title(title: str, facts: list[str], rest: str) -> str:
     return f"{title}\n\n{{.facts}}\n{' · '.join(facts)}\n{rest}"
 
 
+SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -208,7 +216,7 @@ def html_output(text: str) -> nbformat.NotebookNode:
 def staged_sheet(name: str) -> nbformat.NotebookNode:
     """Give a solved sheet as the site shows it: hints one at a time, then the folded solution."""
     notebook = nbformat.read(ROOT / "exercises" / "solved" / f"{name}.ipynb", as_version=4)
-    exercises, cells = all_exercises(), []
+    exercises = all_exercises()
     sheet = next(e.sheet for e in exercises.values() if e.sheet.path.stem == name)
     title, _, rest = sheet.intro.partition("\n")
     facts = [
@@ -217,12 +225,14 @@ def staged_sheet(name: str) -> nbformat.NotebookNode:
         f"{{download}}`solved <../downloads/exercises/{name}_solved.ipynb>`",
     ]
     notebook.cells[0].source = under_title(title, facts, rest)
-    for cell in notebook.cells:
-        cells.append(cell)
-        if number := re.match(r"## (\d\d\.\d+) ", cell.source):
-            cells.append(new_markdown_cell(nested(exercises[number[1]].hints)))
-        if folded(cell):
-            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+    cells = notebook.cells[:2]
+    for statement, solved, checked, why in zip(*(notebook.cells[i::4] for i in range(2, 6)), strict=True):
+        exercise = exercises[re.match(r"## (\d\d\.\d+) ", statement.source)[1]]
+        solved.source += f"\n\n{checked.source}"
+        solved.outputs += checked.outputs
+        solved.metadata = {"tags": ["hide-cell"], "mystnb": SOLUTION}
+        stub = new_code_cell(f"{exercise.stub}\n\n{checked.source}")
+        cells += [statement, stub, new_markdown_cell(nested(exercise.hints)), solved, why]
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
 
 
