@@ -34,9 +34,15 @@ class FirstUses(SphinxTransform):
 
 
 def glossary_terms(page: Path) -> dict[str, str]:
-    """Give the terms of a page's glossary, by their lower case."""
+    """Give the first name of a glossary's entries, by all their names in lower case."""
     body = re.search(r"```\{glossary\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[1]
-    return {line.lower(): line for line in body.splitlines() if line.strip() and not line.startswith(("  ", ":"))}
+    terms, entry = {}, None
+    for line in body.splitlines():
+        is_name = line.strip() and not line.startswith(("  ", ":"))
+        entry = (entry or line) if is_name else None
+        if is_name:
+            terms[line.lower()] = entry
+    return terms
 
 
 def pattern_of(terms: dict[str, str]) -> re.Pattern:

@@ -148,4 +148,7 @@ def text_of(package) -> str:
 def notices() -> str:
     """Give the notices of what the theme has bundled: Bootstrap, and Font Awesome's fonts."""
     files = sorted(path for path in distribution("pydata-sphinx-theme").files if path.name.endswith(".LICENSE.txt"))
-    return "\n".join(file.read_text(encoding="utf-8").strip() for file in files)
+    text = "\n\n".join(
+        re.sub(r"^ *(/\*!|\*/|\*)\s?", "", f.read_text(encoding="utf-8"), flags=re.MULTILINE) for f in files
+    )
+    return re.sub(r"\n{2,}", "\n\n", text.strip())

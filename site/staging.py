@@ -90,10 +90,12 @@ class Notebook:
         return round(prose / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
 
     def widget(self, name: str) -> str:
-        """Give one of its widgets as HTML that moves without a kernel."""
-        outputs = [output for cell in self.cells for output in cell.get("outputs", [])]
-        (found,) = (o for o in outputs if o.get("metadata", {}).get(widgets.METADATA, {}).get("name") == name)
-        return widgets.on_a_page(found.metadata[widgets.METADATA], found.data["image/png"])
+        """Give one of its widgets as HTML that moves without a kernel; nothing if it was not made, on data that lack it."""
+        for output in (output for cell in self.cells for output in cell.get("outputs", [])):
+            stored = output.get("metadata", {}).get(widgets.METADATA)
+            if stored and stored["name"] == name:
+                return widgets.on_a_page(stored, output.data["image/png"])
+        return ""
 
 
 def folded(cell: nbformat.NotebookNode) -> bool:
@@ -135,11 +137,12 @@ def without_outputs(path: Path) -> nbformat.NotebookNode:
 
 def part_of(name: str, start: str, end: str | None = None) -> str:
     """Give what stands between two texts of a file of the repository, or from one to the end of the file."""
-    _, found, rest = (ROOT / name).read_text(encoding="utf-8").partition(start)
-    part, ended, _ = rest.partition(end or "\0")
-    if not found or (end and not ended):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    begins = text.find(start) + len(start)
+    ends = len(text) if end is None else text.find(end, begins)
+    if start not in text or ends < 0:
         raise ValueError(f"{name} has no part from {start!r} to {end!r}: a page asks for it")
-    return part
+    return text[begins:ends]
 
 
 def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
