@@ -12,7 +12,15 @@ project = "The MovieLens course"
 html_title = project
 release = package_version()
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "course_links", "mathml"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "course_links",
+    "mathml",
+    "reference",
+]
 html_math_renderer = "mathml"
 
 nb_execution_mode = "off"
@@ -22,11 +30,18 @@ nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image"]
 myst_heading_anchors = 3
 
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "fully-qualified"  # `reference.py` shortens them
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
+autoclass_content = "both"
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
+maximum_signature_line_length = 88
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
+default_role = "py:obj"  # what stands between single backticks in a docstring: a link where it is a name of the package
+toc_object_entries_show_parents = "hide"
+viewcode_line_numbers = True
 nitpicky = False
 suppress_warnings = ["myst.header"]
 exclude_patterns = ["downloads"]

@@ -9,7 +9,8 @@ from sphinx.transforms import SphinxTransform
 
 CLOSED = (nodes.reference, addnodes.pending_xref, nodes.literal, nodes.term, nodes.raw, nodes.math)
 NAME = re.compile(r"utilities(\.\w+)+")
-NOT_LINKED = ("glossary", "index", "map", "bibliography", "licences", "reference/")
+NOT_LINKED = ("glossary", "index", "map", "bibliography", "licences")
+ONLY_NAMES = "reference/"
 
 
 class FirstUses(SphinxTransform):
@@ -21,11 +22,12 @@ class FirstUses(SphinxTransform):
         """Walk the paragraphs of a page."""
         if self.env.docname.startswith(NOT_LINKED):
             return
-        terms = glossary_terms(Path(self.env.srcdir) / "glossary.md")
+        only_names = self.env.docname.startswith(ONLY_NAMES)
+        terms = {} if only_names else glossary_terms(Path(self.env.srcdir) / "glossary.md")
         pattern, linked = pattern_of(terms), set()
         for paragraph in list(self.document.findall(nodes.paragraph)):
             for text in list(paragraph.findall(nodes.Text)):
-                if not any(isinstance(node, CLOSED) for node in ancestors(text, paragraph)):
+                if terms and not any(isinstance(node, CLOSED) for node in ancestors(text, paragraph)):
                     link_terms(text, pattern, terms, linked)
             for literal in list(paragraph.findall(nodes.literal)):
                 link_name(literal, linked)
@@ -79,7 +81,9 @@ def link_name(literal, linked):
 
 def link(domain, kind, target, content):
     """Give a link that Sphinx resolves."""
-    return addnodes.pending_xref("", content, refdomain=domain, reftype=kind, reftarget=target, refexplicit=True)
+    return addnodes.pending_xref(
+        "", content, refdomain=domain, reftype=kind, reftarget=target, refexplicit=True, refwarn=True
+    )
 
 
 def setup(app):

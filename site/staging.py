@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 import pages_context
+import reference
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from utilities.claims import LINE, claims_in
@@ -114,13 +115,15 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         shutil.copy(ROOT / "exercises" / name, downloads / "exercises" / name)
         shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
         nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
-    context = pages_context.Context(folder, notebooks).names() | {"part": part_of}
+    names = reference.Reference()
+    context = pages_context.Context(folder, notebooks).names() | {"part": part_of, "reference": names}
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
         target.parent.mkdir(exist_ok=True)
         page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
         target.write_text(page.render(context), encoding="utf-8")
+    names.check()
 
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
