@@ -12,7 +12,15 @@ project = "The MovieLens course"
 html_title = project
 release = package_version()
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "course_links", "mathml", "reference"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "course_links",
+    "mathml",
+    "reference",
+]
 html_math_renderer = "mathml"
 
 nb_execution_mode = "off"
@@ -33,7 +41,6 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False
 default_role = "py:obj"  # what stands between single backticks in a docstring: a link where it is a name of the package
 toc_object_entries_show_parents = "hide"
-viewcode_line_numbers = True
 nitpicky = False
 suppress_warnings = ["myst.header"]
 exclude_patterns = ["downloads"]
