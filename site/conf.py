@@ -41,7 +41,6 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False
 default_role = "py:obj"  # what stands between single backticks in a docstring: a link where it is a name of the package
 toc_object_entries_show_parents = "hide"
-viewcode_line_numbers = True
 nitpicky = False
 suppress_warnings = ["myst.header"]
 exclude_patterns = ["downloads"]

@@ -1,8 +1,9 @@
-"""Links that nobody has to write: from a term where a page first uses it to the glossary, from code to the reference."""
+"""Links that nobody has to write: where a page first uses a term, to the glossary; from code to what it names."""
 
 import re
 from pathlib import Path
 
+import sources
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
@@ -14,7 +15,7 @@ ONLY_NAMES = "reference/"
 
 
 class FirstUses(SphinxTransform):
-    """Link what a page uses for the first time: terms of the glossary, and names of the package."""
+    """Link what a page uses for the first time: terms of the glossary, and names of the package and of files."""
 
     default_priority = 400
 
@@ -31,6 +32,7 @@ class FirstUses(SphinxTransform):
                     link_terms(text, pattern, terms, linked)
             for literal in list(paragraph.findall(nodes.literal)):
                 link_name(literal, linked)
+                link_source(literal, linked, self.env)
 
 
 def glossary_terms(page: Path) -> dict[str, str]:
@@ -77,6 +79,17 @@ def link_name(literal, linked):
     if found and found[0] not in linked and not isinstance(literal.parent, CLOSED):
         linked.add(found[0])
         literal.parent.replace(literal, link("py", "obj", found[0], literal.deepcopy()))
+
+
+def link_source(literal, linked, env):
+    """Put a link around code that is a file of the repository with a page, the first time."""
+    file = sources.file_named(literal.astext())
+    page = file and sources.page_of(file, Path(env.srcdir))
+    if not page or page in {*linked, env.docname} or isinstance(literal.parent, CLOSED):
+        return
+    linked.add(page)
+    if (Path(env.srcdir) / f"{page}.md").exists():
+        literal.replace_self(nodes.literal("", "", link("std", "doc", f"/{page}", nodes.inline("", literal.astext()))))
 
 
 def link(domain, kind, target, content):

@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.domains.python import PyObject
 from sphinx.util.inspect import stringify_signature
 
@@ -108,6 +109,12 @@ def shortened(text: str) -> str:
     return text.replace("~", "")
 
 
+def shorten_annotation(app, domain, objtype, content):
+    """Do so with the type of a property, which autodoc does not ask about."""
+    for text in list(content.parent[0].findall(nodes.Text)):
+        text.parent.replace(text, nodes.Text(shortened(text)))
+
+
 def mend_docstring(app, what, name, obj, options, lines):
     """Say nothing of how a class without arguments is made, and take what a function returns as text, not as a type."""
     made = lines[0] if what == "class" and lines else ""
@@ -126,5 +133,6 @@ def setup(app):
             field.label = "Attributes"
     app.connect("autodoc-skip-member", skip_overrides)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon
+    app.connect("object-description-transform", shorten_annotation)
     app.connect("autodoc-process-signature", shorten_types)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import figures
 import jinja2
 import nbformat
 import pages_context
 import reference
+import sources
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from utilities.claims import LINE, claims_in
@@ -116,7 +118,8 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
         nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
     names = reference.Reference()
-    context = pages_context.Context(folder, notebooks).names() | {"part": part_of, "reference": names}
+    context = pages_context.Context(folder, notebooks).names()
+    context |= {"part": part_of, "reference": names, "benchmarks": figures.Benchmarks(folder)}
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
@@ -124,6 +127,7 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
         target.write_text(page.render(context), encoding="utf-8")
     names.check()
+    sources.stage(folder)
 
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
