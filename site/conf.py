@@ -23,6 +23,7 @@ extensions = [
 ]
 html_math_renderer = "mathml"
 
+highlight_language = "none"
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_code_prompt_show = "Show the code"
