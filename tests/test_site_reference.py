@@ -104,10 +104,20 @@ def test_what_a_model_inherits_from_lightning_is_not_listed(entries):
     assert methods == {"utilities.RatingModel.penalty", "utilities.RatingModel.mse"}
 
 
-def test_what_a_function_returns_is_not_taken_for_a_type(site):
-    pages = "".join(map(read, (site / "reference").glob("*.html")))
+def test_text_with_a_colon_is_not_taken_for_a_type(site):
+    pages = text_of("".join(map(read, sorted((site / "reference").glob("*.html")))))
     assert "Return type" not in pages
-    assert "One row per rating, sorted by user, time and movie: " in text_of(pages)
+    assert "Type:" not in pages
+    assert "One row per rating, sorted by user, time and movie: " in pages
+    assert "The edges of a histogram’s bins: one bin a step" in pages
+
+
+def test_code_in_docstrings_is_shown_as_it_is_written_and_linked_where_it_is_a_name(site):
+    training = read(site / "reference" / "training.html")
+    assert "as best_<metric>, the lowest" in text_of(training)
+    assert "holds no .json file" in text_of(read(site / "reference" / "exercises.html"))
+    assert re.search(r'href="#utilities\.mlflow_logger"[^>]*><code[^>]*><span class="pre">mlflow_logger\(…\)', training)
+    assert re.search(r'href="#utilities\.tracking\.BatchedMLFlowLogger\.flush"', training)
 
 
 def test_a_public_name_without_a_page_is_refused():
