@@ -8,9 +8,11 @@ from pathlib import Path
 
 UNUSED = (
     "**/*.map",
+    "_static/*-macros.html",
     "_static/locales",
     "_static/images/logo_*",
     "_static/scripts/fontawesome*",
+    "_sources",
     "objects.inv",
     ".buildinfo",
 )
