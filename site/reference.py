@@ -158,6 +158,7 @@ def setup(app):
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"
+    app.add_css_file("reference.css")
     app.add_role("code-or-name", code)
     app.connect("autodoc-skip-member", skip_overrides)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon
