@@ -6,6 +6,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from sphinx.domains.std import StandardDomain  # noqa: E402
+
 from utilities.settings import package_version  # noqa: E402
 
 project = "The MovieLens course"
@@ -64,6 +66,7 @@ html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sid
 templates_path = [str(HERE / "templates")]
 html_static_path = [str(HERE / "static")]
 html_css_files = ["course.css", "pages.css"]
+StandardDomain.object_types["term"].attrs["searchprio"] = 0  # the search names the term that it found in the glossary
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
