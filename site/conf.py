@@ -70,5 +70,6 @@ StandardDomain.object_types["term"].attrs["searchprio"] = 0  # the search names 
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_domain_indices = False
 html_show_search_summary = False  # it would be fetched, which no browser does from a file
 copyright = "MIT licence; the ratings come from GroupLens Research under terms of their own"

@@ -41,7 +41,21 @@ def finish(folder: Path) -> None:
         path.write_text(re.sub(r"/[/*]# sourceMappingURL=\S+( \*/)?", "", text), encoding="utf-8")
     for path in folder.rglob("*.html"):
         page = ICON_SCRIPT.sub("", path.read_text(encoding="utf-8"))
+        if path.is_relative_to(folder / "_modules"):
+            page = to_the_reference(page, path)
         path.write_text(page.replace("<head>", f"<head>\n{policy(page)}", 1), encoding="utf-8")
+
+
+def to_the_reference(page: str, path: Path) -> str:
+    """Mend the links from code to the reference; viewcode takes all names of a module to be public, or none."""
+    module = path.with_suffix("").as_posix().partition("/_modules/")[2].replace("/", ".")
+
+    def mended(link: re.Match) -> str:
+        target = (path.parent / link[1]).read_text(encoding="utf-8")
+        name = link[2] if f'id="{link[2]}"' in target else f"{module}.{link[2].partition('.')[2]}"
+        return f'class="viewcode-back" href="{link[1]}#{name}"'
+
+    return re.sub(r'class="viewcode-back" href="([^"#]+)#([^"]+)"', mended, page)
 
 
 def policy(page: str) -> str:

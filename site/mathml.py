@@ -5,7 +5,7 @@ from latex2mathml import converter
 
 
 def mathml(formula: str, display: str) -> str:
-    """Give a formula as MathML; of LaTeX's aligned rows the converter knows only `split`, and `\\sim` is `~` to it."""
+    """Give a formula as MathML; of aligned rows the converter knows `split`, and `\\sim` is the key `~` to it."""
     formula = formula.replace("{aligned}", "{split}")
     return converter.convert(formula, display=display).replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
 

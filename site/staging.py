@@ -96,7 +96,7 @@ class Notebook:
         for output in (output for cell in self.cells for output in cell.get("outputs", [])):
             stored = output.get("metadata", {}).get(widgets.METADATA)
             if stored and stored["name"] == name:
-                return widgets.on_a_page(stored, output.data["image/png"])
+                return widgets.on_a_page(stored, output.data["image/png"], output.data["text/plain"])
         return ""
 
 
@@ -184,7 +184,7 @@ def stage_code(cell: nbformat.NotebookNode, claims) -> None:
     shown = []
     for output in cell.outputs:
         if stored := output.get("metadata", {}).get(widgets.METADATA):
-            shown.append(html_output(widgets.on_a_page(stored, output.data["image/png"])))
+            shown.append(html_output(widgets.on_a_page(stored, output.data["image/png"], output.data["text/plain"])))
         elif output.get("name") == "stdout":
             shown += with_claims(output, claims)
         else:

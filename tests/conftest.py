@@ -103,6 +103,17 @@ def executable():
 
 
 @pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Build the site from the notebooks as they are committed, once, without a warning: give its folder."""
+    pytest.importorskip("sphinx", reason="the site's packages are not installed: the extra `site`")
+    folder = tmp_path_factory.mktemp("built") / "site"
+    command = [sys.executable, REPOSITORY / "site" / "build.py", "--target", folder]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0 and not built.stderr, built.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
 def browser():
     """Start Chromium once; without one skip, and in CI fail."""
     path = executable()

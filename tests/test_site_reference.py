@@ -5,7 +5,6 @@ import html
 import inspect
 import io
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,20 +18,6 @@ sys.path.append(str(ROOT / "site"))
 import figures  # noqa: E402
 import reference  # noqa: E402
 import sources  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """Give the folder of the built site, and what Sphinx said."""
-    target = tmp_path_factory.mktemp("site") / "site"
-    command = [sys.executable, str(ROOT / "site" / "build.py"), "--target", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return target, done.stderr
-
-
-@pytest.fixture(scope="session")
-def site(built):
-    return built[0]
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +139,6 @@ def test_a_name_or_a_file_that_is_not_there_is_told(tmp_path):
     )
     app.build()
     assert "py:obj reference target not found: utilities.no_such_name" in told.getvalue()
-
-
-def test_the_build_of_reference_benchmarks_and_sources_warns_of_nothing(built):
-    mine = [line for line in built[1].splitlines() if re.search(r"reference|benchmarks|sources|docstring of", line)]
-    assert mine == []
 
 
 def test_each_figure_is_small_and_says_its_message_in_numbers(site):

@@ -1,6 +1,7 @@
 """What the widgets share: numbers in, a state to play with, a text that says what it shows, and a picture."""
 
 import base64
+import html
 import io
 import json
 from collections.abc import Mapping
@@ -97,12 +98,13 @@ def script(name: str) -> str:
     return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("base", name))
 
 
-def on_a_page(stored: Mapping[str, Any], image: str = "") -> str:
+def on_a_page(stored: Mapping[str, Any], image: str = "", text: str = "") -> str:
     """Give a widget for a page without a kernel: the style, an element, and the script that fills it.
 
     Args:
         stored: As `Widget.stored` gives it; it lies in the metadata of an executed cell's output.
         image: A PNG, base64, for readers without JavaScript.
+        text: What that picture shows.
 
     Returns:
         HTML. A page has a widget of one name once: the script finds its element by its id.
@@ -112,7 +114,7 @@ def on_a_page(stored: Mapping[str, Any], image: str = "") -> str:
     values = json.dumps({"data": stored["data"], "state": stored["state"]}).replace("</", "<\\/")
     code = f'const element = document.getElementById("{id_}");\nelement.model = storedModel({values});'
     code += "\nmount(spec, element.model, element);"
-    still = f'<noscript><img alt="" src="data:image/png;base64,{image}"></noscript>' if image else ""
+    still = f'<noscript><img alt="{html.escape(text)}" src="data:image/png;base64,{image}"></noscript>' if image else ""
     element = f'<div id="{id_}">{still}</div>'
     return f"<style>{style}</style>\n{element}\n<script>(() => {{\n{script(stored['name'])}\n{code}\n}})();</script>"
 
