@@ -137,7 +137,7 @@ def test_axe_finds_nothing_on_any_page_light_dark_and_narrow(site, names, open_t
     found, wide = [], []
     for name in names:
         path = site / name
-        for mode, tab in tabs.items():
+        for tab in tabs.values():
             tab.goto(path.as_uri(), wait_until="commit")
         for mode, tab in tabs.items():
             tab.wait_for_load_state()
