@@ -43,7 +43,7 @@ def solved_notebook(sheet: Sheet, exercises: tuple[Exercise, ...]) -> nbformat.N
             new_code_cell(exercise.solution, metadata=FOLDED),
             _check_cell(exercise),
             new_markdown_cell(
-                _folded("Why", exercise.why) + "\n\n" + _folded("Mistakes that are made", mistakes)
+                _folded("Why", exercise.why) + "\n\n" + _folded("Common mistakes", mistakes)
             ),
         ]
     return _notebook(sheet, cells)

@@ -6,6 +6,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from sphinx.domains.std import StandardDomain  # noqa: E402
+
 from utilities.settings import package_version  # noqa: E402
 
 project = "The MovieLens course"
@@ -23,6 +25,7 @@ extensions = [
 ]
 html_math_renderer = "mathml"
 
+highlight_language = "none"
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_code_prompt_show = "Show the code"
@@ -39,7 +42,7 @@ autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
-default_role = "py:obj"  # what stands between single backticks in a docstring: a link where it is a name of the package
+default_role = "code-or-name"  # of docstrings; see `reference.py`
 toc_object_entries_show_parents = "hide"
 nitpicky = False
 suppress_warnings = ["myst.header"]
@@ -63,6 +66,7 @@ html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sid
 templates_path = [str(HERE / "templates")]
 html_static_path = [str(HERE / "static")]
 html_css_files = ["course.css", "pages.css"]
+StandardDomain.object_types["term"].attrs["searchprio"] = 0  # the search names the term that it found in the glossary
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

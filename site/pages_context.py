@@ -9,13 +9,6 @@ from pathlib import Path
 from mdit_py_plugins.anchors.index import slugify
 
 HERE = Path(__file__).resolve().parent
-ELSEWHERE = {  # where the site has what a file of the repository holds
-    "LICENSE": "licences.md",
-    "utilities/sample/README.md": "licences.md",
-    "exercises/TEACHING.md": "teaching.md",
-    "exercises/solved": "map.md",
-    "benchmarks/README.md": "benchmarks.md",
-}
 SHIPPED = {  # packages of which a page loads a script or a style
     "sphinx": "the search, and scripts and styles under every page",
     "pydata-sphinx-theme": "the theme under the theme, with the switch for light and dark",
@@ -35,8 +28,8 @@ class Context:
 
     def names(self) -> dict:
         """Give the names that templates know."""
-        asked = (self.at, self.figure, self.table, self.notation, self.linked, self.has, self.roots)
-        given = (builds_on, run_time, shipped, notices)
+        asked = (self.at, self.figure, self.table, self.notation, self.roots)
+        given = (rebased, builds_on, run_time, shipped, notices)
         return {"notebooks": self.notebooks} | {function.__name__: function for function in (*asked, *given)}
 
     def at(self, number: str, heading: str | None = None) -> str:
@@ -79,20 +72,6 @@ class Context:
             raise ValueError(f"notebook {number} has no section {heading!r}: name one of its headings")
         return found[1]
 
-    def linked(self, text: str, folder: str = "") -> str:
-        """Point the links of a text from a folder of the repository to pages; what the site lacks is left as words."""
-
-        def link(match):
-            path = posixpath.normpath(posixpath.join(folder, match[2]))
-            page = ELSEWHERE.get(path, path)
-            return f"[{match[1]}]({page})" if self.has(page) else match[1]
-
-        return re.sub(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)", link, text)
-
-    def has(self, page: str) -> bool:
-        """Say whether the site has a page, written or staged."""
-        return (HERE / "pages" / page).is_file() or (self.folder / page).is_file()
-
     def roots(self) -> list:
         """Give the tree of the course: pairs of a notebook and those that build on it most directly."""
         parents = {}
@@ -100,6 +79,15 @@ class Context:
             before = [other for other in builds_on(notebook) if other in self.notebooks]
             parents[number] = max(before, key=lambda other: depth(other, parents), default=None)
         return children(None, parents, self.notebooks)
+
+
+def rebased(text: str, folder: str) -> str:
+    """Let the relative links of a text from a folder of the repository start at the repository."""
+
+    def link(match: re.Match) -> str:
+        return f"({posixpath.normpath(posixpath.join(folder, match[1]))})"
+
+    return re.sub(r"(?<=\])\((?!https?:|#)([^)\s]+)\)", link, text)
 
 
 def depth(number: str | None, parents: dict) -> int:

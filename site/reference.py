@@ -3,15 +3,20 @@
 import ast
 import inspect
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils import unescape
+from sphinx import addnodes
 from sphinx.domains.python import PyObject
 from sphinx.util.inspect import stringify_signature
 
 PACKAGE = Path(__file__).resolve().parent.parent / "utilities"
 IMPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
+CALL = re.compile(r"(\w[\w.]*)(?:\(.*\))?")
+NOTHING = r"\ "  # before a text that has a colon: napoleon takes what stands before that for a type
 SHORT = {  # as the sources write them
     r"\bpolars\.(\w+\.)*": "pl.",
     r"\bnumpy\.(\w+\.)*": "np.",
@@ -47,6 +52,7 @@ class Reference:
             raise ValueError(f"no page of the reference has {sorted(self.left)}: ask for reference.of({homes[0]!r})")
 
 
+@cache
 def public_names() -> dict[str, tuple[str, str]]:
     """Give each public name of the package, `widgets.Shrinkage` too, with its module and what it does in a sentence."""
     names = {}
@@ -97,8 +103,11 @@ def skip_overrides(app, what, name, obj, skip, options):
 
 def shorten_types(app, what, name, obj, options, signature, returns):
     """Write types as the sources do, `pl.DataFrame`, not `polars.dataframe.frame.DataFrame`."""
-    if what == "class" and inspect.isfunction(obj.__init__):  # a widget's own; traitlets shows another
-        signature = stringify_signature(inspect.signature(obj.__init__.__get__(object)))
+    if what == "class":
+        returns = None
+        if "kwargs: t.Any" in (signature or ""):  # a widget's: traitlets hides the real one
+            own = inspect.signature(obj.__init__.__get__(object))
+            signature = stringify_signature(own, show_return_annotation=False)
     return tuple(text and shortened(text) for text in (signature, returns))
 
 
@@ -111,19 +120,37 @@ def shortened(text: str) -> str:
 
 def shorten_annotation(app, domain, objtype, content):
     """Do so with the type of a property, which autodoc does not ask about."""
-    for text in list(content.parent[0].findall(nodes.Text)):
-        text.parent.replace(text, nodes.Text(shortened(text)))
+    for annotation in content.parent[0].findall(addnodes.desc_annotation):
+        for text in list(annotation.findall(nodes.Text)):
+            text.parent.replace(text, nodes.Text(shortened(text)))
 
 
 def mend_docstring(app, what, name, obj, options, lines):
-    """Say nothing of how a class without arguments is made, and take what a function returns as text, not as a type."""
+    """Say nothing of how a class without arguments is made, and take what a function returns or a property is as text."""
     made = lines[0] if what == "class" and lines else ""
     if made.startswith("Create new instance of") or (
         made == (inspect.getdoc(obj.__init__) or "").partition("\n")[0] and not inspect.signature(obj).parameters
     ):
         lines.clear()
     if "Returns:" in lines:
-        lines.insert(lines.index("Returns:") + 1, r"    \ ")  # napoleon takes what stands before a colon for a type
+        lines.insert(lines.index("Returns:") + 1, f"    {NOTHING}")
+    if what == "property" and lines:
+        lines.insert(0, NOTHING)
+
+
+def code(name, rawtext, text, lineno, inliner, options=None, content=()):
+    """Show what stands between backticks as code, as a link if it is a name of the package or of the class around it."""
+    text = unescape(text)
+    literal = nodes.literal(rawtext, text)
+    found = CALL.fullmatch(text)
+    if not found:
+        return [literal], []
+    name, context = found[1], inliner.document.settings.env.ref_context
+    if name in public_names() and ("_" in name or name[0].isupper()):  # others can be a method of the class
+        name = f"utilities.{name}"
+    link = addnodes.pending_xref("", literal, refdomain="py", reftype="obj", reftarget=name, refexplicit=True)
+    link.attributes |= {part: context.get(part) for part in ("py:module", "py:class")}
+    return [link], []
 
 
 def setup(app):
@@ -131,6 +158,8 @@ def setup(app):
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"
+    app.add_css_file("reference.css")
+    app.add_role("code-or-name", code)
     app.connect("autodoc-skip-member", skip_overrides)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before napoleon
     app.connect("object-description-transform", shorten_annotation)

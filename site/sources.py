@@ -20,6 +20,7 @@ PAGES = {  # what has a page of its own, if the site has that page
     "benchmarks/README.md": "benchmarks",
     "benchmarks/experiments": "benchmarks",
     "exercises/TEACHING.md": "teaching",
+    "exercises/solved": "map",
     "utilities/sample/README.md": "licences",
 }
 LINK = re.compile(r"(?<=\])\((?![a-z]+:|#)([^()\s#]+)(#[^()\s]*)?\)")

@@ -104,7 +104,7 @@ def executable():
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """Build the site from the notebooks as they are committed, once: give its folder."""
+    """Build the site from the notebooks as they are committed, once, without a warning: give its folder."""
     pytest.importorskip("sphinx", reason="the site's packages are not installed: the extra `site`")
     folder = tmp_path_factory.mktemp("built") / "site"
     command = [sys.executable, REPOSITORY / "site" / "build.py", "--target", folder]

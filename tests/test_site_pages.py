@@ -52,10 +52,10 @@ def test_the_tree_hangs_each_notebook_under_the_deepest_of_those_it_builds_on(co
     assert drawn(context.roots()) == {"01": {"02": {"03": {"05": {}, "06": {"07": {}}}, "04": {"08": {}}}}}
 
 
-def test_a_link_of_the_repository_leads_to_the_page_that_has_it_or_is_left_as_words(context):
-    text = "[solved](solved), [the code](../utilities/rows.py), [us](https://example.org) and [sheets](TEACHING.md)"
-    assert context.linked(text, "exercises") == (
-        "[solved](map.md), the code, [us](https://example.org) and [sheets](teaching.md)"
+def test_the_links_of_a_text_start_at_the_repository():
+    text = "[solved](solved), [the code](../utilities/rows.py), [us](https://example.org) and [here](#here)"
+    assert pages_context.rebased(text, "exercises") == (
+        "[solved](exercises/solved), [the code](utilities/rows.py), [us](https://example.org) and [here](#here)"
     )
 
 

@@ -13,7 +13,7 @@ class BiasBaseline:
 
     b_i is the sum of a movie's ratings less μ, divided by λ plus their number; b_u is the sum of what is then left of a
     user's ratings, divided by λ plus their number. λ pulls the biases of rarely seen users and movies towards 0 (Koren,
-    Factorization Meets the Neighborhood, 2008, section 2.1).
+    Factor in the Neighbors, 2010, section 2.1).
 
     Attributes:
         mean: μ, the mean training rating in stars.

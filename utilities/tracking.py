@@ -249,7 +249,7 @@ def mlflow_logger(run_name: str, **parameters) -> BatchedMLFlowLogger | DummyLog
     Of several processes that train one model, the first does; the others do not touch the store.
 
     Args:
-        run_name: What is trained, for example `inner_product`; the run is called this, `_` and the time.
+        run_name: What is trained, for example `inner_product`; the run is called `<run_name>_<time>`.
         parameters: Parameters of the run, beside the versions, which are added here, the model's hyper-parameters, which
             Lightning adds, and what is trained and how, which `make_trainer` adds.
 
