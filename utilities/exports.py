@@ -267,17 +267,18 @@ def _look(df: pl.DataFrame, columns: Columns, reading: Reading) -> None:
     if not reading.has_time or df.schema["time"].is_temporal():
         return
     times = df["time"].cast(pl.String)
-    numbers = times.cast(pl.Float64, strict=False)
-    if numbers.null_count() == times.null_count():
+    numbers = times.cast(pl.Float64, strict=False).drop_nulls()
+    if 2 * len(numbers) >= times.count():  # a row that is written otherwise is named later, by its line
         reading.unit = next((unit for unit in UNITS if (numbers.abs().max() or 0) / unit < MAX_TIMESTAMP), 1)
         if reading.unit > 1:
             reading.notes["times"] = f"{UNITS[reading.unit]} since 1970, kept as seconds"
         return
     read = {date: df.select(_seconds(date)).to_series() for date in DATES}
-    fitting = {date: seconds for date, seconds in read.items() if seconds.null_count() == times.null_count()}
-    first = times.drop_nulls()[0]
-    if not fitting or any(not seconds.equals(next(iter(fitting.values()))) for seconds in fitting.values()):
-        what = "is no date that is known here" if not fitting else "may have the day or the month first"
+    most = max(seconds.count() for seconds in read.values())
+    fitting = {date: seconds for date, seconds in read.items() if seconds.count() == most}
+    first, is_known = times.drop_nulls()[0], 2 * most >= times.count()
+    if not is_known or any(not seconds.equals(next(iter(fitting.values()))) for seconds in fitting.values()):
+        what = "may have the day or the month first" if is_known else "is no date that is known here"
         raise ValueError(
             f"{reading.source}: {first!r} in column {columns.names[columns.of['time']]!r} {what}; write dates as "
             "2005-09-06, or leave them out: MOVIELENS_COLUMNS=time=none"

@@ -113,6 +113,7 @@ def _convert(path: Path, key: str, work: Path) -> None:
     users_df, movies_df = (_number(ratings, column) for column in ("userId", "movieId"))
     n_ratings = _check_enough(users_df, movies_df, reading)
     n_ratings -= _write_ratings(ratings, users_df, movies_df, work, reading)
+    reading.notes["ratings"] = f"{n_ratings:,} by {users_df.height:,} users of {movies_df.height:,} items"
     has = _write_movies(movies_df, work, reading) | ({"timestamps"} if reading.has_time else set())
     for role, name, df in (("user", "user_ids", users_df), ("item", "movie_ids", movies_df)):
         if role in reading.text_ids:
@@ -161,7 +162,6 @@ def _number(ratings: pl.LazyFrame, column: str) -> pl.DataFrame:
 def _check_enough(users_df: pl.DataFrame, movies_df: pl.DataFrame, reading: Reading) -> int:
     """Give the number of ratings, or refuse too few."""
     found = {"ratings": users_df["len"].sum(), "users": users_df.height, "items": movies_df.height}
-    reading.notes["ratings"] = f"{found['ratings']:,} by {found['users']:,} users of {found['items']:,} items"
     if found["users"] == 1:
         raise ValueError(f"{reading.source}: all ratings are by one user. {ONE_USER}")
     if any(found[what] < least for what, least in AT_LEAST.items()):

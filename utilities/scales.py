@@ -92,7 +92,7 @@ def looks_unrated(counts_df: pl.DataFrame) -> float | None:
     """Find a value that more likely says "not rated" than how much something was liked.
 
     That is −1 below ratings that are not negative; a value farther from the rest than they are from each other; and 0, at
-    least 0.5 below the rest, if it was given more often than the next rating (on a scale to more than 10, a quarter of all), or
+    least 0.5 below the rest, if it was given more often than the next rating (beyond 10, a quarter of all) or
     lies more than twice as far from it as they do from each other.
 
     Args:
