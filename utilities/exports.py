@@ -129,8 +129,10 @@ def _scan_parquet(files: list[Path], named: dict, reading: Reading, work: Path) 
     table = table.select(pl.nth(i).alias(role) for role, i in columns.of.items())
     head_df = table.head(2**17).collect()
     _look(head_df, columns, reading)
-    whole = table.select(_is_whole(role, head_df.schema[role]) for role in ("user", "item")).collect(engine="streaming")
-    reading.text_ids = {role for role in whole.columns if not whole[role].item()}
+    maybe_text = [role for role in ("user", "item") if not head_df.schema[role].is_integer()]
+    table = table.with_columns(map(_clean, maybe_text))
+    whole = table.select(pl.lit(True), *map(_is_whole, maybe_text)).collect(engine="streaming")
+    reading.text_ids = {role for role in maybe_text if not whole[role].item()}
     typed = _typed(table, head_df.schema, reading)
     wrong_df = typed.with_row_index("row").filter(_is_wrong(reading)).head(1).collect(engine="streaming")
     if not wrong_df.is_empty():
@@ -148,9 +150,10 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
                 if columns.header:
                     text, first_line = text.partition(b"\n")[2], 2
             df = _parse(text, columns, list(columns.of), reading.source, first_line)
+            df = df.with_columns(_clean("user"), _clean("item"))
             if number == 0:
                 _look(df, columns, reading)
-            whole = df.select(_is_whole(role, pl.String) for role in ("user", "item"))
+            whole = df.select(_is_whole(role) for role in ("user", "item"))
             text_ids = {role for role in whole.columns if not whole[role].item()} - reading.text_ids
             reading.text_ids |= text_ids
             if text_ids and number > 0:
@@ -163,7 +166,7 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
                 layout = _layout(columns, text)
                 line = first_line + tables.line_of(text, layout.separator[0], layout.header, row["row"])
                 raise tables.wrong(reading.source, line, _what(row, reading))
-            _select(df).write_parquet(work / f"block-{number:06}.parquet")
+            _select(df).write_parquet(work / f"block-{number:06}.parquet", compression="lz4")
             first_line += text.count(b"\n")
     if columns is None:
         raise ValueError(f"{reading.source}: no ratings in it")
@@ -303,8 +306,10 @@ def _typed(table: pl.LazyFrame, schema: dict, reading: Reading) -> pl.LazyFrame:
         else:
             timestamp = (pl.col("time").cast(pl.Float64, strict=False) // reading.unit).cast(pl.Int64, strict=False)
     return table.with_columns(
-        _id("user", schema["user"], reading).alias("userId"),
-        _id("item", schema["item"], reading).alias("movieId"),
+        *(
+            pl.col(role).cast(pl.String if role in reading.text_ids else pl.Int64, strict=False).alias(column)
+            for role, column in (("user", "userId"), ("item", "movieId"))
+        ),
         rating.cast(pl.Float64, strict=False).alias("value"),
         timestamp.alias("timestamp"),
     )
@@ -327,18 +332,9 @@ def _clean(role: str) -> pl.Expr:
     return pl.when(text != "").then(text).alias(role)
 
 
-def _is_whole(role: str, dtype: pl.DataType) -> pl.Expr:
+def _is_whole(role: str) -> pl.Expr:
     """Say whether ids are whole numbers as one writes them: 007 is a text."""
-    if dtype.is_integer():
-        return pl.lit(True).alias(role)
-    text = _clean(role)
-    return text.cast(pl.Int64, strict=False).cast(pl.String).eq_missing(text).all().alias(role)
-
-
-def _id(role: str, dtype: pl.DataType, reading: Reading) -> pl.Expr:
-    if role in reading.text_ids:
-        return _clean(role)
-    return pl.col(role).cast(pl.Int64) if dtype.is_integer() else _clean(role).cast(pl.Int64, strict=False)
+    return pl.col(role).cast(pl.Int64, strict=False).cast(pl.String).eq_missing(pl.col(role)).all()
 
 
 def _is_wrong(reading: Reading) -> pl.Expr:

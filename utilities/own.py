@@ -26,7 +26,7 @@ FORMAT = 1  # of the converted tables: counted up when a change makes the older 
 TABLES = ("ratings", "movies")
 LARGE_FROM = 5_000_000  # ratings
 AT_LEAST = {"ratings": 500, "users": 20, "items": 20}  # with fewer, a tenth of them tests nothing
-ROWS_AT_ONCE = 2**22  # of whole users, sorted in memory
+ROWS_AT_ONCE = 2**21  # of whole users, sorted in memory
 
 
 def own_release(path: Path) -> Release:
@@ -195,7 +195,7 @@ def _write_ratings(
         )
         df = df.unique(["userId", "movieId"], keep="last", maintain_order=True)
         n_dropped += n_rows - df.height
-        df.write_parquet(work / f"part-{number:06}.parquet")
+        df.write_parquet(work / f"part-{number:06}.parquet", compression="lz4")
     if n_dropped:
         reading.notes["duplicates"] = (
             f"{n_dropped:,} left out: rated again {'later' if reading.has_time else 'further down'}"
