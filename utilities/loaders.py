@@ -157,7 +157,7 @@ def get_data_loaders(
 ) -> DataLoaders:
     """Split ratings and wrap each part in a `DataLoader`.
 
-    A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32 (stars). Training rows come in
+    A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32. Training rows come in
     a new order each epoch, which depends on the epoch's number and a seed alone; the seed is drawn here, from torch's global
     generator: seed that, and the orders repeat. Validation and test rows keep theirs. The last, shorter batch is kept.
 

@@ -12,14 +12,19 @@ class Scale(NamedTuple):
     A tuple, so that a checkpoint can hold it among a model's hyper-parameters.
 
     Attributes:
-        lowest: The lowest, in stars.
-        highest: The highest, in stars.
-        step: Between one rating and the next, in stars; None where any value between can be given.
+        lowest: The lowest.
+        highest: The highest.
+        step: Between one rating and the next; None where any value between can be given.
     """
 
     lowest: float
     highest: float
     step: float | None
+
+    @property
+    def unit(self) -> str:
+        """What a rating is counted in: stars where the most is five of them, else points."""
+        return "stars" if self.highest == 5 and self.lowest in (0, 0.5, 1) else "points"
 
     @property
     def bins(self) -> list[float]:
