@@ -363,6 +363,14 @@ def test_of_ratings_of_one_item_by_one_user_the_latest_is_kept_without_times_the
     assert notes_of(path)["duplicates"] == "1 left out: rated again later"
 
 
+def test_five_million_ratings_make_large_defaults_that_the_loaders_take_too(write, monkeypatch):
+    path = write("user,item,rating", TRIPLES)
+    assert (own.LARGE_FROM, settings(path).top_movies, settings(path).batch_size) == (5_000_000, 500, 1024)
+    monkeypatch.setattr(own, "LARGE_FROM", len(TRIPLES))
+    assert (settings(path).top_movies, settings(path).batch_size) == (50, 4096)
+    assert get_data_loaders(load_torch_data(path)[0]).train.batch_sampler.batch_size == 4096
+
+
 # Titles
 
 
@@ -409,8 +417,10 @@ def test_a_file_is_converted_once_and_again_when_it_or_a_setting_changes(write, 
     monkeypatch.delenv("MOVIELENS_COLUMNS")
     write("user,item,rating", [(user, item, 6 - stars) for user, item, stars in TRIPLES])
     assert triples_of(path) == [(user, item, 6 - stars) for user, item, stars in EXPECTED]
+    write("user,item,rating", TRIPLES)  # as many bytes
+    assert triples_of(path) == EXPECTED
     own_file(Path(path), "ratings").unlink()
-    assert triples_of(path) == [(user, item, 6 - stars) for user, item, stars in EXPECTED]
+    assert triples_of(path) == EXPECTED
 
 
 def test_nothing_half_written_is_left_by_a_file_that_is_refused(write, tmp_path):

@@ -129,7 +129,7 @@ def _convert(path: Path, key: str, work: Path) -> None:
 
 def _find_scale(rows: pl.LazyFrame, reading: Reading) -> Scale:
     """Find the scale, or refuse ratings among which some seem to mean "not rated"."""
-    all_df = rows.group_by("rating").len().collect(engine="streaming")
+    all_df = rows.group_by(pl.col("rating").round(3)).len().collect(engine="streaming")
     counts_df = all_df.filter(~pl.col("rating").is_in(reading.not_rated or []))
     n_all, n_kept = all_df["len"].sum(), counts_df["len"].sum()
     if reading.not_rated:
@@ -220,7 +220,7 @@ def _write_movies(movies_df: pl.DataFrame, work: Path, reading: Reading) -> set[
             )
         reading.notes["titles"] = f"{n_known:,} of {movies_df.height:,} items, from {shown(str(path))}"
         has = {"titles"} | ({"genres"} if titles_df["genres"].count() else set())
-    movies_df = movies_df.join(titles_df, on="item", how="left").sort("movieId")
+    movies_df = movies_df.join(titles_df, on="item", how="left")
     movies_df = movies_df.select("movieId", pl.coalesce("title", "item").alias("title"), "year", "genres")
     movies_df.write_parquet(work / "movies.parquet")
     return has
