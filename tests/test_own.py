@@ -83,7 +83,6 @@ def test_goodbooks_have_no_time_and_go_through_to_the_loaders(write):
     assert ratings_df["userId"].is_sorted()
     assert ratings_df["timestamp"].null_count() == ratings_df.height
     assert rating_scale(path) == (1, 5, 1)
-    assert settings(path).batch_size == 1024
     assert load_movies(path).head(2).rows() == [(1, "1", None, []), (2, "2", None, [])]
     loaders = get_data_loaders(load_torch_data(path)[0])
     assert len(loaders.train.dataset) == round(0.7 * len(TRIPLES))
@@ -363,9 +362,14 @@ def test_of_ratings_of_one_item_by_one_user_the_latest_is_kept_without_times_the
     assert notes_of(path)["duplicates"] == "1 left out: rated again later"
 
 
+def test_few_ratings_make_small_batches(write):
+    assert settings(write("user,item,rating", TRIPLES)).batch_size == 16
+    assert [own._batch_size(n) for n in (500, 3_000, 41_000, 4_000_000)] == [16, 64, 1024, 1024]
+
+
 def test_five_million_ratings_make_large_defaults_that_the_loaders_take_too(write, monkeypatch):
     path = write("user,item,rating", TRIPLES)
-    assert (own.LARGE_FROM, settings(path).top_movies, settings(path).batch_size) == (5_000_000, 500, 1024)
+    assert (own.LARGE_FROM, settings(path).top_movies, settings(path).batch_size) == (5_000_000, 500, 16)
     monkeypatch.setattr(own, "LARGE_FROM", len(TRIPLES))
     assert (settings(path).top_movies, settings(path).batch_size) == (50, 4096)
     assert get_data_loaders(load_torch_data(path)[0]).train.batch_sampler.batch_size == 4096

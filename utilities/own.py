@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from hashlib import blake2b
+from math import log2
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +26,7 @@ from utilities.settings import data_folder, in_repository, shown
 FORMAT = 1  # of the converted tables: counted up when a change makes the older ones useless
 TABLES = ("ratings", "movies")
 LARGE_FROM = 5_000_000  # ratings
+STEPS_AN_EPOCH = 40
 AT_LEAST = {"ratings": 500, "users": 20, "items": 20}  # with fewer, a tenth of them tests nothing
 ROWS_AT_ONCE = 2**21  # of whole users, sorted in memory
 
@@ -59,12 +61,17 @@ def own_release(path: Path) -> Release:
         raise OSError(f"{shown(str(path))}: cannot read it or convert it in {folder}: {reason}; {remedy}") from error
     found = json.loads(files[0].read_text(encoding="utf-8"))
     OWN[path.name] = Release(
-        **(LARGE if found["n_ratings"] >= LARGE_FROM else SMALL),
+        **(LARGE if found["n_ratings"] >= LARGE_FROM else SMALL | {"batch_size": _batch_size(found["n_ratings"])}),
         scale=Scale(*found["scale"]),
         has=frozenset(found["has"]),
         notes=found["notes"],
     )
     return OWN[path.name]
+
+
+def _batch_size(n_ratings: int) -> int:
+    """Give a power of two that leaves some forty steps an epoch or more: a few steps an epoch learn nothing."""
+    return min(SMALL["batch_size"], max(16, 2 ** int(log2(n_ratings / STEPS_AN_EPOCH))))
 
 
 def own_file(path: Path, table: str) -> Path:
