@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run lab exercises edit test lint refresh lock site site-open mlflow bench peers
+.PHONY: help setup run inspect lab exercises edit test lint refresh lock site site-open mlflow bench peers
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ setup: .venv/.installed  ## create .venv and install the pinned versions
 
 run: setup  ## execute the notebooks into build/, print the results, and build the site from them
 	$(BIN)/python notebooks/execute.py run
+
+inspect: setup  ## read a file of ratings and say what the series makes of it, without training: make inspect DATA=path
+	@$(BIN)/python -m utilities.inspect "$(DATA)"
 
 lab: setup  ## open copies of the notebooks and exercises, yours to change, in JupyterLab: work/, on this machine only
 	$(BIN)/python notebooks/lab.py

@@ -26,6 +26,12 @@ FLAGS = [
     "--disable-sync",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+OUTSIDE = """() => {
+  const box = document.querySelector("svg.mlw-picture").getBoundingClientRect();
+  const isOutside = (own) => own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
+  const texts = [...document.querySelectorAll("svg.mlw-picture text")];
+  return texts.filter((text) => isOutside(text.getBoundingClientRect())).map((text) => text.textContent);
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +101,16 @@ def as_page(widget):
     head += f"<title>{widget.name}</title>"
     body = f"<main><h1>{widget.name}</h1>{on_a_page(widget.stored())}</main>"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'
+
+
+def state(page):
+    """Give the state of the widget on a page."""
+    return page.evaluate("document.querySelector('main > [id^=mlw-]').model.get('state')")
+
+
+def said(page):
+    """Give the text of the widget on a page."""
+    return page.locator(".mlw-text").inner_text()
 
 
 def executable():

@@ -289,13 +289,13 @@ def test_users_come_in_the_order_of_their_ids_each_once_and_in_latin_1(folder, m
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1|24|M|technician|8\n2|53|F|oth", "u.user, line 2: there is no zip; correct it or get the archive again"),
+        ("1|24|M|technician|8\n2|53|F|oth", "u.user, line 2: there is no zip; correct it or get the file again"),
         ("1|24|M|technician|8\n2|53", "u.user, line 2: there is no gender; correct it"),
         ("1|24|M|technician|8\n2|53||other|8\n", "u.user, line 2: there is no gender; correct it"),
         ("1|24|M|technician|8\n\n2|old|F|other|8\n", "u.user, line 3: age is 'old', not a whole number; correct it"),
         ("1|24|M|technician|8|9\n", "u.user, line 1: '9' is one too many; correct it"),
         ("1|24|M|technician|8\n", "u.user: 2 users who rated are missing, the first 2; get the archive again"),
-        ("", "u.user, line 1: no users in it; correct it or get the archive again"),
+        ("", "u.user, line 1: no users in it; correct it or get the file again"),
     ],
 )
 def test_users_that_cannot_be_read_or_are_missing_are_named_at_conversion(text, message, folder, monkeypatch):

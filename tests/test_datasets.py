@@ -196,6 +196,16 @@ def test_a_table_that_a_release_lacks_is_refused_with_the_releases_that_have_it(
             load(dataset)
 
 
+@pytest.mark.parametrize("scale", [(0.5, 5, 0.5), (1, 5, 1), (0, 5, None)])
+def test_up_to_five_are_stars(scale):
+    assert Scale(*scale).unit == "stars"
+
+
+@pytest.mark.parametrize("scale", [(1, 10, 1), (-10, 10, None), (0, 100, 1), (-5, 5, 1), (0, 1, 0.1)])
+def test_all_else_are_points(scale):
+    assert Scale(*scale).unit == "points"
+
+
 def test_bins_are_centred_on_the_ratings_that_can_be_given():
     assert Scale(1, 5, 1).bins == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
     assert SCALE.bins == [0.25 + i / 2 for i in range(11)]

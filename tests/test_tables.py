@@ -119,8 +119,8 @@ def test_years_are_taken_off_titles():
         ("4,seven,3.5,1", "movieId is 'seven', not a whole number"),
         (r"4,\N,3.5,1", r"movieId is '\\N', not a whole number"),
         ("4,7.5,3.5,1", "movieId is '7.5', not a whole number"),
-        ('4,7,"3,5",1', "rating is '3,5', not a number of stars"),
-        ("4,7,03. May,1", "rating is '03. May', not a number of stars"),
+        ('4,7,"3,5",1', "rating is '3,5', not a number"),
+        ("4,7,03. May,1", "rating is '03. May', not a number"),
         ("4,7,3.5,1.5", "timestamp is '1.5', not a whole number of Unix seconds"),
         ("4,7,3.5,1.26E+09", "timestamp is '1.26E+09', not a whole number of Unix seconds"),
         ("4,7,3.5,2009-12-14 12:52:24", "timestamp is '2009-12-14 12:52:24', not a whole number of Unix seconds"),
@@ -133,7 +133,7 @@ def test_years_are_taken_off_titles():
 def test_a_value_that_cannot_be_read_is_named_with_its_line(line, what, monkeypatch):
     lines = ["userId,movieId,rating,timestamp", *(f"{u},7,3.5,1" for u in range(5, 1000))]
     lines.insert(654, line)
-    expected = f"^my file, line 655: {re.escape(what)}; correct it or get the archive again$"
+    expected = f"^my file, line 655: {re.escape(what)}; correct it or get the file again$"
     for size in (tables.BLOCK_BYTES, 300):
         monkeypatch.setattr(tables, "BLOCK_BYTES", size)
         with pytest.raises(ValueError, match=expected):
@@ -180,7 +180,7 @@ def test_a_header_that_names_a_column_twice_is_refused():
     ],
 )
 def test_movies_that_cannot_be_read_are_named_with_their_line(text, message):
-    with pytest.raises(ValueError, match=f"my file, {message}; correct it or get the archive again"):
+    with pytest.raises(ValueError, match=f"my file, {message}; correct it or get the file again"):
         movies_of("movieId,title,genres\n" + text)
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from utilities.releases import RELEASES
 from utilities.settings import data_folder, settings, split_login
 from utilities.tables import RATINGS_SCHEMA, read_folds, read_movies, read_ratings, read_users
 
@@ -52,7 +51,7 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
     folder = data_folder()
     archive = folder / f"{dataset}.zip"
     try:
-        with _alone(folder, dataset) as work:
+        with alone(folder, dataset) as work:
             if not path.exists():  # the process we waited for may have made it
                 found = archive if archive.exists() else _download(dataset, work)
                 entries = _check(found, dataset)
@@ -77,8 +76,8 @@ def parquet_file(dataset: str, table: str, check: Callable[[pl.DataFrame, str], 
 
 
 @contextmanager
-def _alone(folder: Path, dataset: str) -> Iterator[Path]:
-    """Give an empty folder when no other process works on the release (the lock of one that was killed is free)."""
+def alone(folder: Path, dataset: str) -> Iterator[Path]:
+    """Give an empty folder when no other process works on the dataset (the lock of one that was killed is free)."""
     from filelock import FileLock, Timeout
 
     lock, work = FileLock(folder / f".{dataset}.lock"), folder / f".{dataset}.partial"
@@ -121,7 +120,7 @@ def _check(archive: Path, dataset: str) -> dict[str, str]:
     """Refuse an archive that is not what its release promises; name the entry of each table in it."""
     import pooch
 
-    release = RELEASES[dataset]
+    release = settings(dataset).release
     if release.checksum:
         algorithm, expected = release.checksum.split(":")
         if (found := pooch.file_hash(str(archive), alg=algorithm)) != expected:
@@ -139,7 +138,7 @@ def _check(archive: Path, dataset: str) -> dict[str, str]:
 
 def _convert(archive: Path, dataset: str, entries: dict[str, str], work: Path, check: Callable) -> None:
     """Read the tables of an archive and store them, each under its name once all are whole."""
-    release = RELEASES[dataset]
+    release = settings(dataset).release
     layout = release.layout
     sources = {table: f"{archive}, {name}" for table, name in layout.files.items()}
     paths = {table: work / f"{dataset}.{table}.parquet" for table in sources}

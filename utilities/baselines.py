@@ -16,9 +16,9 @@ class BiasBaseline:
     Factor in the Neighbors, 2010, section 2.1).
 
     Attributes:
-        mean: μ, the mean training rating in stars.
-        movie_biases_df: `movieId` and `movie_bias` in stars.
-        user_biases_df: `userId` and `user_bias` in stars.
+        mean: μ, the mean training rating, in the unit of the ratings (`Scale.unit`), as are all biases.
+        movie_biases_df: `movieId` and `movie_bias`.
+        user_biases_df: `userId` and `user_bias`.
         scale: What predictions are clipped to.
     """
 
@@ -65,7 +65,7 @@ class BiasBaseline:
             ratings_df: Rows with columns `userId` and `movieId`.
 
         Returns:
-            One f64 per row, in the order of the rows, in stars, clipped to the scale.
+            One f64 per row, in the order of the rows, clipped to the scale.
         """
         biases_df = (
             ratings_df.select("userId", "movieId")

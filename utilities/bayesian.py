@@ -36,11 +36,11 @@ class BayesianFactorization:
     Simm et al., Macau, 2015).
 
     Attributes:
-        mean: μ, in stars.
-        deviation: s, in stars.
+        mean: μ, in the unit of the ratings.
+        deviation: s, in that unit.
         users: Rows (p_u, b_u) of each draw, in units of s, f32 `[n_draws, n_users, size + 1]`.
         movies: Rows (q_i, b_i) of each draw, f32 `[n_draws, n_movies, size + 1]`.
-        noise: s²/τ_u, its expectation averaged over the draws, in stars², f32 `[n_users]`.
+        noise: s²/τ_u, its expectation averaged over the draws, in its square, f32 `[n_users]`.
         user_weights: Φ of each draw, f32 `[n_draws, d, size + 1]`.
         user_precisions: κ of each draw, f32 `[n_draws, size + 1]`.
         noise_rates: ρ of each draw, f32 `[n_draws]`.
@@ -145,7 +145,7 @@ class BayesianFactorization:
             ratings_df: Rows with columns `userIdMapped` and `movieIdMapped`.
 
         Returns:
-            One row per row, in order: `prediction` f32 in stars, clipped to the scale, and `std` f32, the standard
+            One row per row, in order: `prediction` f32, clipped to the scale, and `std` f32, the standard
             deviation of a rating around it, doubt about the parameters and noise together.
         """
         noise = self.noise / self.deviation**2
@@ -159,7 +159,7 @@ class BayesianFactorization:
             ratings_df: Rows with columns `userIdMapped` and `movieIdMapped`.
 
         Returns:
-            f32 `[n_draws, n]`, in stars.
+            f32 `[n_draws, n]`, in the unit of the ratings.
         """
         user_ids, movie_ids = _mapped_ids(ratings_df)
         scores = [_score(u[user_ids], m[movie_ids]) for u, m in zip(self.users, self.movies, strict=True)]

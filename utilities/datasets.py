@@ -1,4 +1,4 @@
-"""Ratings, movies and users of a release, checked before use."""
+"""Ratings, movies and users of a dataset, checked before use."""
 
 import shutil
 import warnings
@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from utilities.archives import parquet_file
+from utilities.own import own_file
 from utilities.releases import RELEASES, Scale, lacks
-from utilities.settings import settings
+from utilities.settings import settings, shown
 from utilities.tables import RATINGS_SCHEMA, USERS_SCHEMA
 
 MOVIES_SCHEMA = pl.Schema({"movieId": pl.Int64, "title": pl.String, "year": pl.Int32, "genres": pl.List(pl.String)})
@@ -21,16 +22,16 @@ MAX_TIMESTAMP = 10**11  # in seconds it is the year 5138; in milliseconds 1973, 
 
 
 def load_ratings(dataset: str | None = None) -> pl.DataFrame:
-    """Load the ratings of a MovieLens release.
+    """Load the ratings of a MovieLens release or of a file of one's own.
 
     With `MOVIELENS_SAMPLE` set, whole users are drawn at random, always the same, until that many ratings are kept.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         One row per rating, sorted by user, time and movie: `userId` i64, `movieId` i64, `rating` f64 (stars, on
-        `rating_scale`), `timestamp` i64 (Unix seconds, UTC).
+        `rating_scale`), `timestamp` i64 (Unix seconds, UTC; null where an own file has none).
 
     Raises:
         ValueError: The dataset is unknown, or its file does not hold valid ratings.
@@ -40,10 +41,10 @@ def load_ratings(dataset: str | None = None) -> pl.DataFrame:
 
 
 def scan_ratings(dataset: str | None = None) -> pl.LazyFrame:
-    """Load the ratings of a MovieLens release lazily: of a large release, only what the query needs is read.
+    """Load the ratings of a dataset lazily: of a large one, only what the query needs is read.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         The rows and columns of `load_ratings`.
@@ -62,14 +63,14 @@ def scan_ratings(dataset: str | None = None) -> pl.LazyFrame:
 
 
 def load_movies(dataset: str | None = None) -> pl.DataFrame:
-    """Load the movies of a MovieLens release.
+    """Load the movies of a MovieLens release, or what was rated in a file of one's own.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
-        One row per movie: `movieId` i64, `title` str without the year or null, `year` i32 or null, `genres` list of str,
-        empty when none is listed.
+        One row per movie: `movieId` i64, `title` str without the year or null (of an own file without titles its id),
+        `year` i32 or null, `genres` list of str, empty when none is listed.
 
     Raises:
         ValueError: The dataset is unknown, or its file does not hold movies.
@@ -86,7 +87,7 @@ def load_users(dataset: str | None = None) -> pl.DataFrame:
     """Load what a MovieLens release says of its users.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         One row per user: `userId` i64, `age` i32, `gender` str, `occupation` str. In ml-1m an age is the lowest of its
@@ -106,7 +107,7 @@ def load_folds(dataset: str | None = None) -> pl.DataFrame:
     Fold k is the test set of `u{k}`; the other folds are what it is trained on.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         One row per rating, in the order of `load_ratings` and of its sample: `userId` i64, `movieId` i64, `fold` u8, 1 to 5.
@@ -127,7 +128,7 @@ def needs(what: str, dataset: str | None = None) -> bool:
     Args:
         what: `"timestamps"`, `"titles"`, `"genres"`, `"user descriptions"` (`load_users`) or `"published folds"`
             (`load_folds`).
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         Whether the section can run.
@@ -135,17 +136,18 @@ def needs(what: str, dataset: str | None = None) -> bool:
     Raises:
         ValueError: The dataset is unknown, or nothing has what is asked for.
     """
-    lacking = lacks(settings(dataset).dataset, what)
+    config = settings(dataset)
+    lacking = lacks(shown(config.dataset), config.release, what)
     if lacking:
         print(f"skipped: {lacking}")
     return not lacking
 
 
 def rating_scale(dataset: str | None = None) -> Scale:
-    """Say which ratings a MovieLens release can hold.
+    """Say which ratings a dataset can hold.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
 
     Returns:
         `lowest`, `highest` and `step` in stars, and `bins`, the edges of a histogram's bins.
@@ -153,7 +155,7 @@ def rating_scale(dataset: str | None = None) -> Scale:
     Raises:
         ValueError: The dataset is unknown.
     """
-    return RELEASES[settings(dataset).dataset].scale
+    return settings(dataset).release.scale
 
 
 def save_parquet(df: pl.DataFrame, path: Path) -> None:
@@ -239,11 +241,14 @@ def sample_users(ratings_df: pl.DataFrame, n_ratings: int | None) -> pl.DataFram
 
 def _scan(dataset: str | None, table: str, needed: str | None = None) -> tuple[pl.LazyFrame, str]:
     """Open a table of a release, with a name for messages; one that only some releases have by what it is `needed` for."""
-    dataset = settings(dataset).dataset
-    if needed and (lacking := lacks(dataset, needed)):
+    config = settings(dataset)
+    dataset = config.dataset
+    if needed and (lacking := lacks(shown(dataset), config.release, needed)):
         raise ValueError(f"{lacking}; set MOVIELENS_DATASET, or ask utilities.needs({needed!r}) first")
     if dataset == "built-in":
         path, remedy = Path(str(files("utilities") / "sample" / f"{table}.parquet")), "install the package again"
+    elif dataset not in RELEASES:
+        path, remedy = own_file(Path(dataset), table), "load again"
     else:
         check = partial(check_ratings, scale=rating_scale(dataset))
         path, remedy = parquet_file(dataset, table, check), "delete it and load again"
@@ -253,7 +258,7 @@ def _scan(dataset: str | None, table: str, needed: str | None = None) -> tuple[p
         raise FileNotFoundError(f"{path} is missing; {remedy}") from None
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} is not a readable parquet file ({error}); {remedy}") from error
-    return pl.scan_parquet(path), f"{dataset} {table}"
+    return pl.scan_parquet(path), f"{shown(dataset)} {table}"
 
 
 def _check_schema(df: pl.DataFrame, schema: pl.Schema, source: str) -> pl.DataFrame:

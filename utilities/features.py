@@ -43,7 +43,7 @@ def user_features(users_df: pl.DataFrame) -> Tensor:
 
 
 def count_features(train_df: pl.DataFrame, user_features: Tensor, movie_features: Tensor) -> tuple[Tensor, Tensor]:
-    """Add what was rated, and how often, to the features of both sides; the stars do not matter.
+    """Add what was rated, and how often, to the features of both sides; the ratings themselves do not matter.
 
     That somebody rated a movie says something, too: under a random split it helps. Of users without ratings the counts are
     0, far from those of anybody who has some, which makes predictions worse: by users or time, most rows are of such.

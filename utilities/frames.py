@@ -2,6 +2,7 @@
 
 import operator
 from hashlib import blake2b
+from pathlib import Path
 
 import polars as pl
 
@@ -67,7 +68,7 @@ def load_torch_data(
     """Load the ratings of the most-rated movies, users and movies numbered.
 
     Args:
-        dataset: Name of the release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the release or path of a file; `MOVIELENS_DATASET` unless given.
         n_movies: How many of the most-rated movies; `MOVIELENS_TOP_MOVIES` unless given.
 
     Returns:
@@ -84,7 +85,7 @@ def load_torch_data(
     data = map_users_and_movies(ratings.filter(pl.col("movieId").is_in(movies_df["movieId"].implode())).collect())
     config = settings(dataset)
     _loaded[rows_digest(data[0])] = {
-        "dataset": config.dataset,
+        "dataset": Path(config.dataset).name,  # of an own file without its folder: it goes to the tracking server
         "top_movies": "all" if n_movies is None else int(n_movies),
         "dataset_sample": config.sample or "all",
     }

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from utilities.frames import as_frame, check_ids, describe_rows, whole_number
-from utilities.releases import RELEASES
+from utilities.releases import OWN, RELEASES
 from utilities.splits import split_train_test
 
 LARGE_FROM = 2_000_000  # ratings
@@ -157,7 +157,7 @@ def get_data_loaders(
 ) -> DataLoaders:
     """Split ratings and wrap each part in a `DataLoader`.
 
-    A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32 (stars). Training rows come in
+    A batch is a triple of tensors of shape `[B]`: user ids i64, movie ids i64, ratings f32. Training rows come in
     a new order each epoch, which depends on the epoch's number and a seed alone; the seed is drawn here, from torch's global
     generator: seed that, and the orders repeat. Validation and test rows keep theirs. The last, shorter batch is kept.
 
@@ -228,7 +228,7 @@ def _describe_split(split: Callable) -> dict[str, str | int | float]:
 def _default_batch_size(record: dict) -> int:
     """Take the release's; of own rows, that of the small releases or, from as many rows on, that of the large ones."""
     own = "built-in" if record["n_ratings"] < LARGE_FROM else "ml-25m"
-    return RELEASES.get(record["dataset"], RELEASES[own]).batch_size
+    return (RELEASES | OWN).get(record["dataset"], RELEASES[own]).batch_size
 
 
 def _columns(ratings_df: pl.DataFrame) -> pl.DataFrame:

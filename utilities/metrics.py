@@ -9,11 +9,11 @@ def rating_metrics(ratings: Sequence[float], predictions: Sequence[float]) -> di
     """Measure the errors of predictions.
 
     Args:
-        ratings: Ratings in stars, shape `[n]`.
-        predictions: What was predicted for them, in stars, shape `[n]`.
+        ratings: Ratings, shape `[n]`.
+        predictions: What was predicted for them, shape `[n]`.
 
     Returns:
-        `mse` (stars²), `rmse` and `mae` (stars).
+        `mse`, `rmse` and `mae`; the first in the square of the unit of the ratings, the others in that unit.
 
     Raises:
         ValueError: The shapes differ, or there is nothing to measure.

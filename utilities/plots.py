@@ -7,6 +7,8 @@ import polars as pl
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from utilities.datasets import rating_scale
+
 MARKERS = "os^Dv*P"
 BAR_STYLES = (":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1, 1, 1)))
 
@@ -37,7 +39,7 @@ def plot_learning_curves(logs_df: pl.DataFrame, ax: Axes | None = None, **bars: 
             ax.plot(df["epoch"], df["loss"], style, marker=marker, markersize=4, color=color, label=label)
     for style, (label, loss) in zip(cycle(BAR_STYLES), bars.items(), strict=False):
         ax.axhline(loss, color="dimgray", linestyle=style, label=label.replace("_", " "))
-    ax.set(xlabel="epoch", ylabel="mean squared error (stars²)")
+    ax.set(xlabel="epoch", ylabel=f"mean squared error ({rating_scale().unit}²)")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return ax

@@ -1,6 +1,6 @@
-"""The releases of MovieLens that the series knows, and what differs between them."""
+"""The releases of MovieLens that the series knows, and what differs between them and files of one's own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 N_BINS = 20
@@ -12,14 +12,19 @@ class Scale(NamedTuple):
     A tuple, so that a checkpoint can hold it among a model's hyper-parameters.
 
     Attributes:
-        lowest: The lowest, in stars.
-        highest: The highest, in stars.
-        step: Between one rating and the next, in stars; None where any value between can be given.
+        lowest: The lowest.
+        highest: The highest.
+        step: Between one rating and the next; None where any value between can be given.
     """
 
     lowest: float
     highest: float
     step: float | None
+
+    @property
+    def unit(self) -> str:
+        """What a rating is counted in: stars where the most is five of them, else points."""
+        return "stars" if self.highest == 5 and self.lowest in (0, 0.5, 1) else "points"
 
     @property
     def bins(self) -> list[float]:
@@ -72,16 +77,17 @@ FOLDS = USERS | {"published folds"}
 
 @dataclass(frozen=True)
 class Release:
-    """One release of MovieLens.
+    """One release of MovieLens, or a file of one's own.
 
     Attributes:
         top_movies: How many of the most-rated movies the notebooks keep unless told otherwise.
         batch_size: Ratings per training step unless told otherwise: small data needs small batches, or an epoch has
             too few steps to learn in.
-        layout: How the tables lie in the archive; None for the sample that comes with the package.
+        layout: How the tables lie in the archive; None for the sample that comes with the package and for own files.
         checksum: Algorithm and hexadecimal digest of the archive, `sha256:…`; None where it changes with time.
         scale: The ratings that can be given.
         has: What sections of the notebooks can need and not every release has.
+        notes: What was found in an own file, as the settings print it: by a word, a line.
     """
 
     top_movies: int
@@ -90,6 +96,7 @@ class Release:
     checksum: str | None = None
     scale: Scale = HALF_STARS
     has: frozenset[str] = BASICS
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 SMALL = {"top_movies": 500, "batch_size": 1024}
@@ -128,11 +135,19 @@ RELEASES = {
 }
 
 
-def lacks(dataset: str, what: str) -> str | None:
-    """Say that a release lacks what a section of a notebook needs, and which have it; None if it has it."""
-    holders = [name for name, release in RELEASES.items() if what in release.has]
+OWN: dict[str, Release] = {}  # the files of one's own that this process has opened, by their names without the folder
+
+
+def lacks(name: str, release: Release, what: str) -> str | None:
+    """Say that a dataset lacks what a section of a notebook needs, and which have it; None if it has it."""
+    holders = [holder for holder, known in RELEASES.items() if what in known.has]
     if not holders:
         known = sorted(set().union(*(release.has for release in RELEASES.values())))
         raise ValueError(f"nothing has {what!r}; known: {', '.join(known)}")
+    if what in release.has:
+        return None
+    if len(holders) == len(RELEASES):
+        remedy = {"timestamps": "every release of MovieLens has"}.get(what, "MOVIELENS_TITLES can name a file that has")
+        return f"{name} has no {what} ({remedy})"
     have = "has" if len(holders) == 1 else "have"
-    return None if dataset in holders else f"{dataset} has no {what} ({', '.join(holders)} {have})"
+    return f"{name} has no {what} ({', '.join(holders)} {have})"

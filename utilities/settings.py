@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from utilities.releases import RELEASES
+from utilities.releases import RELEASES, Release
 
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/"
 ACCELERATORS = ("auto", "cpu", "cuda", "mps")
@@ -26,10 +26,11 @@ class Settings:
     Attributes:
         root: The repository, wherever the notebook runs, and what relative paths in the settings start from. Of an
             installed wheel it is the working folder at the import.
-        dataset: Name of the MovieLens release (`MOVIELENS_DATASET`).
+        dataset: Name of the MovieLens release, or the whole path of a file of ratings (`MOVIELENS_DATASET`).
+        release: What differs between datasets: the scale of the ratings, what they have, the defaults below.
         top_movies: Number of most-rated movies to keep, None for all (`MOVIELENS_TOP_MOVIES`; `all`).
         sample: Number of ratings to keep, None for all (`MOVIELENS_SAMPLE`).
-        batch_size: Ratings per training step, the release's default.
+        batch_size: Ratings per training step, the dataset's default.
         accelerator: What models train on, `auto`, `cpu`, `cuda` or `mps` (`MOVIELENS_ACCELERATOR`).
         data_dir: Folder of downloads and derived files (`MOVIELENS_DATA_DIR`).
         tracking_uri: MLflow's store (`MLFLOW_TRACKING_URI`), of a server without the user and password in it.
@@ -38,6 +39,7 @@ class Settings:
 
     root: Path
     dataset: str
+    release: Release
     top_movies: int | None
     sample: int | None
     batch_size: int
@@ -48,15 +50,16 @@ class Settings:
 
     def __str__(self):
         """One setting a line, paths relative to the repository, as the notebooks print them."""
-        shown = {
-            "dataset": self.dataset,
+        lines = {
+            "dataset": shown(self.dataset),
+            **self.release.notes,
             "top movies": self.top_movies or "all",
             "sample": self.sample or "all ratings",
             "batch size": self.batch_size,
             "data": _relative(str(self.data_dir)),
             "tracking": redact(_relative(self.tracking_uri)),
         }
-        return "\n".join(f"{name:<11} {value}" for name, value in shown.items())
+        return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
     def __repr__(self):
         """Every setting, without secrets."""
@@ -70,20 +73,21 @@ def settings(dataset: str | None = None) -> Settings:
     A user and password in the address of a tracking server are handed to MLflow in the variables it has for them
     (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`), because it prints the address after each run.
 
+    A file of ratings is read and converted when it is first asked for, because the scale and the defaults are found in it.
+
     Args:
-        dataset: Name of the MovieLens release; `MOVIELENS_DATASET` unless given.
+        dataset: Name of the MovieLens release, or path of a file of ratings; `MOVIELENS_DATASET` unless given.
 
     Returns:
         The settings, defaults filled in.
 
     Raises:
-        ValueError: The dataset is unknown, or a variable has a value that cannot be used; the message names it.
+        ValueError: The dataset is unknown, its file does not hold ratings, or a variable has a value that cannot be used;
+            the message names it.
+        OSError: A file of ratings cannot be read, or not be converted in the data folder.
     """
     environ = os.environ
-    dataset = dataset or environ.get("MOVIELENS_DATASET") or "built-in"
-    if dataset not in RELEASES:
-        raise ValueError(f"unknown dataset {dataset!r}; known: {', '.join(RELEASES)} (setting MOVIELENS_DATASET)")
-    release = RELEASES[dataset]
+    dataset, release = _find(dataset or environ.get("MOVIELENS_DATASET") or "built-in")
     top_movies = environ.get("MOVIELENS_TOP_MOVIES") or str(release.top_movies)
     sample = environ.get("MOVIELENS_SAMPLE")
     url = environ.get("MOVIELENS_URL") or MOVIELENS_URL
@@ -95,6 +99,7 @@ def settings(dataset: str | None = None) -> Settings:
     return Settings(
         root=ROOT,
         dataset=dataset,
+        release=release,
         top_movies=None if top_movies == "all" else _count("MOVIELENS_TOP_MOVIES", top_movies, "all"),
         sample=_count("MOVIELENS_SAMPLE", sample) if sample else None,
         batch_size=release.batch_size,
@@ -103,6 +108,17 @@ def settings(dataset: str | None = None) -> Settings:
         tracking_uri=_tracking_uri(),
         url=url,
     )
+
+
+def in_repository(path: str) -> Path:
+    """Resolve a path of the settings: relative ones start at the repository, and `~` is the home folder."""
+    return (ROOT / Path(path).expanduser()).resolve()
+
+
+def shown(dataset: str) -> str:
+    """Name a dataset without telling where on this machine it lies: a file below the repository from there."""
+    path = Path(dataset)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
 
 def data_folder(*parts: str) -> Path:
@@ -126,8 +142,8 @@ def work_folder() -> Path:
     Raises:
         OSError: The folder cannot be made or written; the message names it and the setting.
     """
-    folder = ROOT / Path(os.environ.get("MOVIELENS_WORK_DIR") or "work").expanduser()
-    return _writable(folder.resolve(), "folder of your work", "MOVIELENS_WORK_DIR")
+    folder = in_repository(os.environ.get("MOVIELENS_WORK_DIR") or "work")
+    return _writable(folder, "folder of your work", "MOVIELENS_WORK_DIR")
 
 
 def package_version() -> str:
@@ -154,6 +170,21 @@ def split_login(uri: str) -> tuple[str, tuple[str, str] | None]:
     return (parts._replace(netloc=host).geturl(), (unquote(user), unquote(password))) if at else (uri, None)
 
 
+def _find(dataset: str) -> tuple[str, Release]:
+    """Give a release by its name, or a file of ratings, converted if need be, by its path."""
+    if dataset in RELEASES:
+        return dataset, RELEASES[dataset]
+    path = in_repository(dataset)
+    if not path.exists():
+        raise ValueError(
+            f"unknown dataset {dataset!r}; known: {', '.join(RELEASES)}, and the path of a file of ratings, which starts "
+            "at the repository unless it begins with / (setting MOVIELENS_DATASET)"
+        )
+    from utilities.own import own_release  # which needs polars, and settings
+
+    return str(path), own_release(path)
+
+
 def _writable(folder: Path, what: str, setting: str) -> Path:
     """Make a folder if need be, or say that it cannot be made or written."""
     try:
@@ -168,7 +199,7 @@ def _writable(folder: Path, what: str, setting: str) -> Path:
 
 
 def _data_dir() -> Path:
-    return (ROOT / Path(os.environ.get("MOVIELENS_DATA_DIR") or "data").expanduser()).resolve()
+    return in_repository(os.environ.get("MOVIELENS_DATA_DIR") or "data")
 
 
 def _tracking_uri() -> str:

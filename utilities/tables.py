@@ -18,7 +18,7 @@ BLOCK_BYTES = 2**25  # of text at a time: bounds the memory, and a file up to th
 RATINGS_SCHEMA = pl.Schema({"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64})
 USERS_SCHEMA = pl.Schema({"userId": pl.Int64, "age": pl.Int32, "gender": pl.String, "occupation": pl.String})
 N_FOLDS = 5
-MEANING = {"rating": "a number of stars", "timestamp": "a whole number of Unix seconds"}  # others: a whole number
+YEAR = r"\s*\((\d{4})(?:\s?[-–]\s?\d{0,4})?\)\s*$"  # at the end of a title
 # fmt: off
 GENRES_100K = [
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -48,7 +48,7 @@ def read_ratings(file: IO[bytes], layout: Layout, source: str, check: Callable) 
     held, last_user = pl.DataFrame(schema=RATINGS_SCHEMA), None
     while text := file.read(BLOCK_BYTES):
         text += file.readline()
-        block = _parse(text, schema, layout, source, first_line).select(RATINGS_SCHEMA.names())
+        block = parse(text, schema, layout, source, first_line).select(RATINGS_SCHEMA.names())
         first_line += text.count(b"\n")
         if block.is_empty():
             continue
@@ -84,17 +84,16 @@ def read_movies(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
         schema = head | dict.fromkeys(GENRES_100K, pl.Int8)
     elif layout.header:
         schema, first_line = _columns(file, schema, layout, source), 2
-    movies_df = _parse(file.read(), schema, layout, source, first_line)
+    movies_df = parse(file.read(), schema, layout, source, first_line)
     if movies_df.is_empty():
-        raise _wrong(source, first_line, "no movies in it")
+        raise wrong(source, first_line, "no movies in it")
     if layout.movies == "u.item":
         named = [pl.when(pl.col(genre) == 1).then(pl.lit(genre)) for genre in GENRES_100K[1:]]
         movies_df = movies_df.with_columns(genres=pl.concat_str(named, separator="|", ignore_nulls=True))
-    year = r"\s*\((\d{4})(?:\s?[-–]\s?\d{0,4})?\)\s*$"
     return _first_listed(movies_df, "movie", source).select(
         "movieId",
-        pl.col("title").str.replace(year, "").str.strip_chars(),
-        pl.col("title").str.extract(year).cast(pl.Int32).alias("year"),
+        pl.col("title").str.replace(YEAR, "").str.strip_chars(),
+        pl.col("title").str.extract(YEAR).cast(pl.Int32).alias("year"),
         "genres",
     )
 
@@ -118,9 +117,9 @@ def read_users(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
         layout = dataclasses.replace(layout, separator="|")
         columns = ["userId", "age", "gender", "occupation", "zip"]
     schema = {column: USERS_SCHEMA.get(column, pl.String) for column in columns}
-    users_df = _parse(file.read(), schema, layout, source, 1)
+    users_df = parse(file.read(), schema, layout, source, 1)
     if users_df.is_empty():
-        raise _wrong(source, 1, "no users in it")
+        raise wrong(source, 1, "no users in it")
     return _first_listed(users_df, "user", source).select(USERS_SCHEMA.names())
 
 
@@ -138,7 +137,7 @@ def read_folds(file: IO[bytes], layout: Layout, source: str) -> pl.DataFrame:
     Raises:
         ValueError: A line cannot be read.
     """
-    lines_df = _parse(file.read(), RATINGS_SCHEMA, layout, source, 1).select(RATINGS_SCHEMA.names())
+    lines_df = parse(file.read(), RATINGS_SCHEMA, layout, source, 1).select(RATINGS_SCHEMA.names())
     fold = pl.int_range(pl.len()) * N_FOLDS // pl.len() + 1
     return lines_df.with_columns(fold=fold.cast(pl.UInt8))
 
@@ -158,13 +157,27 @@ def _columns(file: IO[bytes], schema: dict, layout: Layout, source: str) -> dict
     known = {column.lower(): column for column in schema}
     if any(names.count(name) != 1 for name in known):
         expected = layout.separator.join(schema)
-        raise _wrong(source, 1, f"{header.strip()[:80]!r} does not name each of {expected!r} once")
+        raise wrong(source, 1, f"{header.strip()[:80]!r} does not name each of {expected!r} once")
     names = [known.get(name, f"_{i}") for i, name in enumerate(names)]
     return {name: schema.get(name, pl.String) for name in names}
 
 
-def _parse(text: bytes, schema: dict, layout: Layout, source: str, first_line: int) -> pl.DataFrame:
-    """Read lines of values; columns whose names begin with `_` may be anything."""
+def parse(text: bytes, schema: dict, layout: Layout, source: str, first_line: int) -> pl.DataFrame:
+    """Read lines of values; columns whose names begin with `_` may be anything.
+
+    Args:
+        text: Whole lines.
+        schema: What the values of a line are, in their order.
+        layout: How they are written; quoted where a header is.
+        source: What to call the table in messages.
+        first_line: The number of the first line, for messages.
+
+    Returns:
+        One row per line, empty lines left out.
+
+    Raises:
+        ValueError: A line has too few values, too many, one of another type, or quotes that do not match.
+    """
     if not text.isascii():
         text = _decode(text, layout.encoding, source, first_line).encode()
     separator = layout.separator
@@ -180,38 +193,49 @@ def _parse(text: bytes, schema: dict, layout: Layout, source: str, first_line: i
     try:
         text_df = read(schema=text_schema, missing_columns="insert", extra_columns="ignore", truncate_ragged_lines=True)
     except pl.exceptions.PolarsError as error:
-        raise _wrong(source, first_line + _lines_before_broken_quotes(text.decode()), "quotes do not match") from error
-    text_df = text_df.with_row_index("_line", first_line).filter(pl.any_horizontal(pl.col(*schema).is_not_null()))
-    return _cast(text_df, schema, needed, source)
+        raise wrong(source, first_line + line_of(text, separator, quoted=True), "quotes do not match") from error
+    text_df = text_df.filter(pl.any_horizontal(pl.col(*schema).is_not_null()))
+    df, row, what = _cast(text_df, schema, needed)
+    if what is None:
+        return df
+    raise wrong(source, first_line + line_of(text, separator, layout.header, row), what)
 
 
-def _cast(text_df: pl.DataFrame, schema: dict, needed: list[str], source: str) -> pl.DataFrame:
-    """Turn text into numbers, 1.0 into the whole number it is, or say which value is none."""
+def line_of(text: bytes, separator: str, quoted: bool, row: int | None = None) -> int:
+    """Count the lines before a row, empty ones, too; with None those before quotes that do not match."""
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    rows = csv.reader(io.StringIO(text.decode()), delimiter=separator, quoting=quoting, strict=row is None)
+    n_rows = n_lines = 0
+    with suppress(csv.Error):
+        for values in rows:
+            if any(values):
+                if n_rows == row:
+                    break
+                n_rows += 1
+            n_lines = rows.line_num
+    return n_lines
+
+
+def _cast(text_df: pl.DataFrame, schema: dict, needed: list[str]) -> tuple[pl.DataFrame, int, str | None]:
+    """Turn text into numbers, 1.0 into the whole number it is; give the row and the value that is none, if one is."""
     numbers = {column: dtype for column, dtype in schema.items() if dtype != pl.String}
-    plain = pl.col(*numbers).str.strip_chars().str.replace(r"\.0+$", "")
+    plain = pl.col(list(numbers)).str.strip_chars().str.replace(r"\.0+$", "")
     df = text_df.with_columns(plain).cast(numbers, strict=False)
     is_wrong = pl.any_horizontal(pl.col(needed).is_null(), pl.col("_more").is_not_null())
     wrong = df.select(is_wrong.arg_true()).to_series()
     if wrong.is_empty():
-        return df
+        return df, 0, None
     text, values = (frame.row(wrong[0], named=True) for frame in (text_df, df))
     column = next((column for column in needed if values[column] is None), "_more")
-    meaning = MEANING.get(column, "a whole number")
+    meaning = "a number" if schema.get(column) == pl.Float64 else "a whole number"
+    meaning += " of Unix seconds" * (column == "timestamp")
     if text[column] is None:
         what = f"there is no {column}"
     else:
         what = (
             f"{column} is {text[column]!r}, not {meaning}" if column in needed else f"{text[column]!r} is one too many"
         )
-    raise _wrong(source, text["_line"], what)
-
-
-def _lines_before_broken_quotes(text: str) -> int:
-    rows, n_lines = csv.reader(io.StringIO(text), strict=True), 0
-    with suppress(csv.Error):
-        for _ in rows:
-            n_lines = rows.line_num
-    return n_lines
+    return df, wrong[0], what
 
 
 def _decode(text: bytes, encoding: str, source: str, first_line: int) -> str:
@@ -221,8 +245,9 @@ def _decode(text: bytes, encoding: str, source: str, first_line: int) -> str:
     except UnicodeDecodeError as error:
         line = text[: error.end].splitlines()[-1]
         what = f"{line[-40:]!r} is not {encoding}: save the table as {encoding}"
-        raise _wrong(source, first_line + text.count(b"\n", 0, error.start), what) from error
+        raise wrong(source, first_line + text.count(b"\n", 0, error.start), what) from error
 
 
-def _wrong(source: str, line: int, what: str) -> ValueError:
-    return ValueError(f"{source}, line {line}: {what}; correct it or get the archive again")
+def wrong(source: str, line: int, what: str) -> ValueError:
+    """Say which line of a table cannot be read, and why."""
+    return ValueError(f"{source}, line {line}: {what}; correct it or get the file again")

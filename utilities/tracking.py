@@ -295,7 +295,7 @@ def training_logs_to_df(run_id: str | Logger, name: str | None = None) -> pl.Dat
 
     Returns:
         `epoch` i64 (from 1), `batch` i64 (the training step, from 0, after which it was logged), `dataset` str (`train_loss`
-        or `val_loss`), `loss` f64 (stars², NaN where training diverged), and `name` str if given.
+        or `val_loss`), `loss` f64 (mean squared error, NaN where training diverged), and `name` str if given.
 
     Raises:
         ValueError: The run is unknown, or has no finished epoch.
@@ -336,7 +336,7 @@ def step_logs_to_df(run_id: str | Logger, name: str | None = None) -> pl.DataFra
         name: What to call the run in a column `name`.
 
     Returns:
-        `batch` i64 (from 0, counted over all epochs), `loss` f64 (stars²), and `name` str if given.
+        `batch` i64 (from 0, counted over all epochs), `loss` f64 (mean squared error), and `name` str if given.
 
     Raises:
         ValueError: The run is unknown, or has no steps.

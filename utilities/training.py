@@ -36,7 +36,7 @@ torch.serialization.add_safe_globals([Scale])  # a checkpoint may hold one among
 class RatingModel(lightning.LightningModule):
     """A model of ratings without its architecture: subclasses add layers and `forward(user_ids, movie_ids)`.
 
-    `forward` takes two i64 tensors of shape `[B]` and returns predictions in stars, f32 of shape `[B]`. Training minimises
+    `forward` takes two i64 tensors of shape `[B]` and returns predicted ratings, f32 of shape `[B]`. Training minimises
     the mean squared error plus `penalty`. Logged are `train_loss`, `val_loss` and `test_loss`, the mean squared errors over
     all rows of an epoch, without the penalty, and for the loggers alone, not to be monitored, `train_loss_step`. Everything
     else is as in any `LightningModule`.
@@ -49,11 +49,11 @@ class RatingModel(lightning.LightningModule):
         self._means = nn.ModuleDict({name: _RowMean() for name in ("train_loss", "val_loss", "test_loss")})
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
-        """Return what is added to the loss of a training batch, a scalar in stars²; 0 unless overridden."""
+        """Return what is added to the loss of a training batch, a scalar; 0 unless overridden."""
         return 0.0
 
     def mse(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the mean squared error of a batch, a scalar in stars².
+        """Return the mean squared error of a batch, a scalar.
 
         Raises:
             IndexError: A user or movie is not in the model's tables.
@@ -89,7 +89,7 @@ class RatingModel(lightning.LightningModule):
         self._evaluate("test_loss", batch, dataloader_idx)
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
-        """Return predictions in stars, f32 of shape `[B]`."""
+        """Return predicted ratings, f32 of shape `[B]`."""
         return _call(self, batch[0], batch[1])
 
     def configure_optimizers(self):
@@ -179,7 +179,7 @@ def predict(model: lightning.LightningModule, ratings_df: pl.DataFrame, batch_si
         batch_size: Rows of a batch.
 
     Returns:
-        One f32 per row, in the order of the rows, in stars.
+        One f32 per row, in the order of the rows.
 
     Raises:
         IndexError: A user or movie is not in the model's tables.

@@ -1,24 +1,24 @@
 """Every widget on a page without a kernel: it moves, says what Python says, asks nobody for anything, and all can use it."""
 
 import random
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
-from conftest import WIDGETS, as_page
+from conftest import OUTSIDE, WIDGETS, as_page, said, state
+from utilities.releases import HALF_STARS, Scale
 from utilities.widgets import base
 
-OUTSIDE = """() => {
-  const box = document.querySelector("svg.mlw-picture").getBoundingClientRect();
-  const isOutside = (own) => own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
-  const texts = [...document.querySelectorAll("svg.mlw-picture text")];
-  return texts.filter((text) => isOutside(text.getBoundingClientRect())).map((text) => text.textContent);
-}"""
+SCALES = {"0.5 to 5": HALF_STARS, "-10 to 10": Scale(-10, 10, None), "0 to 100": Scale(0, 100, 1)}
+SCALED = ["Shrinkage", "TwoRows", "TwoUsers", "Recommender"]  # the others show nothing that hangs on the ratings' scale
+EXAMPLES = {name: kind.example for name, kind in WIDGETS.items() if name not in SCALED}
+EXAMPLES |= {f"{name}, {on}": partial(WIDGETS[name].example, scale) for name in SCALED for on, scale in SCALES.items()}
 
 
-@pytest.fixture(scope="module", params=WIDGETS)
+@pytest.fixture(scope="module", params=EXAMPLES)
 def widget(request):
-    return WIDGETS[request.param].example()
+    return EXAMPLES[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,6 @@ def path(widget, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / f"{widget.name}.html"
     path.write_text(as_page(widget), encoding="utf-8")
     return path
-
-
-def state(page):
-    return page.evaluate("document.querySelector('main > [id^=mlw-]').model.get('state')")
-
-
-def said(page):
-    return page.locator(".mlw-text").inner_text()
 
 
 def test_it_says_what_python_says(widget, path, new_page):

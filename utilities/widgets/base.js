@@ -31,6 +31,27 @@ function fixed(value, digits = 0) {
 /** Give a number as `fixed` does, with a plus unless it has a minus. */
 const signed = (value, digits) => (fixed(value, digits).startsWith("−") ? "" : "+") + fixed(value, digits);
 
+/** Give a number with as many digits as it has, but no float's dust. */
+const plain = (value) => String(Number(value.toFixed(6))).replace("-", "−");
+
+/** Give an error with three digits behind the point, or fewer if it is large, as Python's `error` does. */
+const error = (value) => fixed(value, value < 10 ? 3 : value < 100 ? 2 : 1);
+
+/** Give the round numbers between two, at most so many steps apart. */
+function marks(from, to, most) {
+  const power = 10 ** Math.floor(Math.log10((to - from) / most));
+  const step = power * [1, 2, 5, 10].find((times) => times * power * most >= (to - from) * (1 - 1e-9));
+  const [first, last] = [Math.ceil(from / step - 1e-9), Math.floor(to / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(6)));
+}
+
+/** Cut a title, its year first, where letters are wide sooner. */
+function short(title, letters) {
+  const length = /[\u2e80-\uffef]/.test(title) ? Math.floor(letters / 1.8) : letters;
+  const name = title.length > length ? title.replace(/ \(\d{4}\)$/, "") : title;
+  return name.length > length ? `${name.slice(0, length - 1).trimEnd()}…` : name;
+}
+
 /** Map numbers from one range to another, linearly. */
 function scale([from, to], [start, end]) {
   return (value) => start + ((value - from) / (to - from)) * (end - start);
@@ -69,7 +90,8 @@ const CONTROLS = {
     });
     const shown = make("output", { for: id });
     const update = (state) => {
-      const nearest = values.reduce((best, v, i) => (Math.abs(v - state[key]) < Math.abs(values[best] - state[key]) ? i : best), 0);
+      const at = values.indexOf(state[key]); // what is no number has only this
+      const nearest = at >= 0 ? at : values.reduce((best, v, i) => (Math.abs(v - state[key]) < Math.abs(values[best] - state[key]) ? i : best), 0);
       input.value = nearest;
       shown.textContent = format(state[key]);
       input.setAttribute("aria-valuetext", format(state[key]));

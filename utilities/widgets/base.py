@@ -4,15 +4,19 @@ import base64
 import html
 import io
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
 import matplotlib.pyplot as plt
+import numpy as np
 import polars as pl
 import traitlets
+
+from utilities.releases import HALF_STARS, Scale
 
 FOLDER = Path(__file__).resolve().parent
 METADATA = "movielens_widget"  # where a page finds what to draw without a kernel
@@ -129,6 +133,25 @@ def signed(value: float, digits: int = 0) -> str:
     """Give a number as `fixed` does, with a plus unless it has a minus."""
     text = fixed(value, digits)
     return text if text.startswith("−") else f"+{text}"
+
+
+def error(value: float) -> str:
+    """Give an error with three digits behind the point, or fewer if it is large."""
+    return fixed(value, 3 if value < 10 else 2 if value < 100 else 1)
+
+
+def distinct(titles: Iterable[Any]) -> list[str]:
+    """Give the titles as texts that differ, the place in brackets behind those that come more than once; "?" for none."""
+    titles = ["?" if title is None else str(title) for title in titles]
+    times = Counter(titles)
+    return [f"{title} [{i}]" if times[title] > 1 else title for i, title in enumerate(titles)]
+
+
+def on_scale(stars: np.ndarray, scale: Scale) -> np.ndarray:
+    """Stretch invented ratings of 0.5 to 5 stars onto a scale, and round to its steps."""
+    share = (np.clip(stars, *HALF_STARS[:2]) - HALF_STARS.lowest) / (HALF_STARS.highest - HALF_STARS.lowest)
+    width, step = scale.highest - scale.lowest, scale.step or 0.01
+    return scale.lowest + (share * width / step).round() * step
 
 
 def titles_with_years() -> pl.Expr:

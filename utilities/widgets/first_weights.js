@@ -107,4 +107,7 @@ const spec = {
     );
     put("text", { ...end, y: 34, style: "font-weight: 600" }, "your guess");
   },
+  more(element) {
+    if (!element.firstChild) element.append(make("small", {}, "Measured on the built-in sample, whose ratings are stars."));
+  },
 };

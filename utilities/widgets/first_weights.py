@@ -110,7 +110,9 @@ class FirstWeights(Widget):
         ax.axhline(self.data["mean"], color="0.4", linestyle=":", label="mean")
         ax.axhline(self.data["biases"], color="0.2", linestyle="-.", label="biases")
         ax.set(ylim=(0.65, 1.7), xlabel="epoch", ylabel="validation MSE (stars²)")
-        ax.set_title("Early stopping with patience 3 ends (■) before the best (○), or at it")
+        ax.set_title(
+            "Early stopping with patience 3 ends (■) before the best (○), or at it (built-in sample)", fontsize=10
+        )
         ax.legend()
         fig.tight_layout()
         return fig

@@ -16,7 +16,7 @@ const spec = {
   height: 300,
   controls: (data) => [
     { kind: "search", label: "movie", options: data.titles, pick: (title) => ({ movie: data.titles.indexOf(title) }) },
-    { kind: "button", label: "another movie", press: ({ movie }) => ({ movie: (movie + 37) % data.titles.length }) },
+    { kind: "button", label: "another movie", press: ({ movie }) => ({ movie: (movie + (data.titles.length % 37 ? 37 : 1)) % data.titles.length }) },
     { kind: "slider", key: "n", label: "its nearest", values: [1, 2, 3, 4, 5] },
   ],
   text(data, { movie, n }) {
@@ -68,7 +68,7 @@ const spec = {
       const found = under(event);
       if (found === null) return;
       rings.forEach((ring, i) => ["cx", "cy"].forEach((name, axis) => ring.setAttribute(name, panels[i][found][axis])));
-      said.textContent = data.titles[found];
+      said.textContent = short(data.titles[found], 60);
     };
     picture.onclick = (event) => {
       const found = under(event);

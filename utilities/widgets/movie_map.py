@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 
-from utilities.widgets.base import Widget, fixed
+from utilities.widgets.base import Widget, distinct, fixed
 
 SEEDS = ("one seed", "another seed")
 RATERS = "same raters"
@@ -34,15 +34,14 @@ class MovieMap(Widget):
         """
         raters = np.asarray(raters, dtype=np.float64)
         most = np.sort(np.argsort(-raters.sum(axis=1), kind="stable")[:MOST])
-        short = [titles[i].split(" (")[0] for i in most]
-        titles = [f"{name} [{i}]" if short.count(name) > 1 else name for i, name in enumerate(short)]
+        titles = distinct(titles[i] and str(titles[i]).split(" (")[0] for i in most)
         rows = [np.asarray(table, dtype=np.float64)[most] for table in (rows, twin_rows)]
         xy = [PCA(2, random_state=0).fit_transform(table) for table in rows]
         xy[1] *= np.where((xy[0] * xy[1]).sum(axis=0) < 0, -1, 1)  # PCA leaves the sign open
         self._nearest = {
             name: _nearest(table) for name, table in zip((*SEEDS, RATERS), (*rows, raters[most]), strict=True)
         }
-        spans = [(points - points.min(axis=0)) / np.ptp(points, axis=0) for points in xy]
+        spans = [(points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-12) for points in xy]
         data = {
             "titles": titles,
             "xy": {seed: _packed((999 * span).round().astype(int)) for seed, span in zip(SEEDS, spans, strict=True)},
@@ -101,7 +100,9 @@ class MovieMap(Widget):
             ax.plot(*xy[movie], "s", color="C0", markersize=10, fillstyle="none", markeredgewidth=2.5)
             ax.set(title=seed, xlabel="first component", xticks=[], yticks=[])
         axes[0].set_ylabel("second component")
-        fig.suptitle(f"{titles[movie]}: {len(same)} of {n} neighbours (◆) come back with another seed", fontsize=11)
+        fig.suptitle(
+            f"{titles[movie][:50]}: {len(same)} of {n} neighbours (◆) come back with another seed", fontsize=11
+        )
         fig.tight_layout()
         return fig
 

@@ -1,23 +1,17 @@
-const UNIT = 1e-4; // stars; the numbers of the movies are kept as multiples of it
+const GRAIN = 1e-4; // of a star or point; the numbers of the movies are kept as multiples of it
 const BETAS = [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5];
 const dot = (a, b) => a.reduce((sum, value, f) => sum + value * b[f], 0);
 const times = (matrix, vector) => matrix.map((row) => dot(row, vector));
 
-/** Cut a title, its year first. */
-function short(title, length) {
-  const name = title.length > length ? title.replace(/ \(\d{4}\)$/, "") : title;
-  return name.length > length ? `${name.slice(0, length - 1).trimEnd()}…` : name;
-}
-
 const unpacked = new WeakMap(); // by data
 const folded = new WeakMap(); // by state
 
-/** Turn the whole numbers back into stars. */
+/** Turn the whole numbers back into stars or points. */
 function unpack(data) {
   if (!unpacked.has(data)) {
-    const factors = data.factors.map((row) => row.map((value) => value * UNIT));
+    const factors = data.factors.map((row) => row.map((value) => value * GRAIN));
     const gram = factors[0].map((_, f) => factors[0].map((_, g) => factors.reduce((sum, x) => sum + x[f] * x[g], 0) / factors.length));
-    unpacked.set(data, { factors, gram, start: data.start.map((value) => value * UNIT), heard: data.popularity.map((n) => Math.log(1 + n)) });
+    unpacked.set(data, { factors, gram, start: data.start.map((value) => value * GRAIN), heard: data.popularity.map((n) => Math.log(1 + n)) });
   }
   return unpacked.get(data);
 }
@@ -26,7 +20,7 @@ function unpack(data) {
 function fold(data, state) {
   if (folded.has(state)) return folded.get(state);
   const { factors, gram, start, heard } = unpack(data);
-  const given = state.ratings.filter(([, stars]) => stars);
+  const given = state.ratings.filter(([, stars]) => stars !== null);
   let covariance = gram.map((row, f) => row.map((_, g) => Number(f === g)));
   const mean = () => Math.sqrt(covariance.reduce((sum, row, f) => sum + dot(row, gram[f]), 0));
   const trail = [mean()];
@@ -61,10 +55,11 @@ const STYLE = `
 .mlw-recommender .mlw-button { display: block; }
 .mlw-recommender button { cursor: pointer; }
 .mlw-rated { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 0.3rem 1rem; list-style: none; margin: 0.8rem 0; padding: 0; }
-.mlw-rated li { display: grid; grid-template-columns: auto 1.6rem 1fr auto; gap: 0.5rem; align-items: center; margin: 0; padding: 0.1rem 0.1rem 0.1rem 0.4rem; background: var(--mlw-fill); border-radius: 4px; }
+.mlw-rated li { display: grid; grid-template-columns: auto minmax(1.6rem, auto) 1fr auto; gap: 0.5rem; align-items: center; margin: 0; padding: 0.1rem 0.1rem 0.1rem 0.4rem; background: var(--mlw-fill); border-radius: 4px; }
 .mlw-stars { position: relative; overflow: hidden; font-size: 1.3rem; line-height: 1.6rem; white-space: nowrap; color: var(--mlw-line); border-radius: 3px; }
 .mlw-stars > span { position: absolute; inset: 0 auto 0 0; overflow: hidden; color: var(--mlw-b); }
-.mlw .mlw-stars > input { position: absolute; top: 0; left: calc(-8px - 5%); width: calc(100% + 16px); height: 100%; margin: 0; opacity: 0; cursor: pointer; }
+.mlw .mlw-stars > input { position: absolute; top: 0; height: 100%; margin: 0; opacity: 0; cursor: pointer; }
+.mlw-rated li > input { width: 6.5rem; margin: 0.4rem 0; }
 .mlw-stars:has(:focus-visible) { outline: 3px solid var(--mlw-a); }
 .mlw-rated output { text-align: right; font-variant-numeric: tabular-nums; }
 .mlw-rated .title { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
@@ -73,14 +68,16 @@ const STYLE = `
 `;
 
 /** Make the row of one rated movie; `rated.set` and `rated.state` are always the latest. */
-function ratingRow(rated, { titles, lowest, highest, step }, movie) {
-  const last = Math.round((highest - lowest) / step) + 1; // 0 stands for no stars
+function ratingRow(rated, { titles, lowest, highest, step, unit }, movie) {
+  const last = Math.round((highest - lowest) / step) + 1; // of the places on the slider; the first, 0, is for no rating
+  const digits = [0, 1].find((n) => Number.isInteger(Number((step * 10 ** n).toFixed(6)))) ?? 2;
+  const isStars = unit === "stars" && step >= 0.5;
   const change = (stars) => rated.set({ ratings: rated.state.ratings.map(([one, old]) => [one, one === movie ? stars : old]) });
-  const value = () => (Number(input.value) ? lowest + step * (Number(input.value) - 1) : 0);
+  const value = () => (Number(input.value) ? Number((lowest + step * (Number(input.value) - 1)).toFixed(6)) : null);
   const input = make("input", {
-    type: "range", min: 0, max: last, step: 1, "aria-label": `stars for ${titles[movie]}`, "data-lm-suppress-shortcuts": true, input: () => change(value()),
+    type: "range", min: 0, max: last, step: 1, "aria-label": `${unit} for ${titles[movie]}`, "data-lm-suppress-shortcuts": true, input: () => change(value()),
   });
-  const lit = make("span", { "aria-hidden": "true" }, "★★★★★");
+  const [lit, five] = [make("span", { "aria-hidden": "true" }, "★★★★★"), make("span", { "aria-hidden": "true", style: "position: static; color: inherit" }, "★★★★★")];
   const shown = make("output", {});
   const remove = make("button", {
     type: "button", "aria-label": `remove ${titles[movie]}`, title: "remove",
@@ -90,18 +87,21 @@ function ratingRow(rated, { titles, lowest, highest, step }, movie) {
       (next?.querySelector("button") ?? rated.closest(".mlw").querySelector("input")).focus();
     },
   }, "×");
-  const stars = make("span", { class: "mlw-stars" }, make("span", { "aria-hidden": "true", style: "position: static; color: inherit" }, "★★★★★"), lit, input);
-  const row = make("li", {}, stars, shown, make("span", { class: "title", title: titles[movie] }, titles[movie]), remove);
+  if (isStars) {
+    const share = (stars) => `${(100 * stars) / highest}%`; // a rating has the place from the one below it to its own
+    input.style.cssText = `left: calc(${share(lowest - 1.5 * step)} - 8px); width: calc(${share(highest - lowest + step)} + 16px)`;
+  }
+  const row = make("li", {}, isStars ? make("span", { class: "mlw-stars" }, five, lit, input) : input, shown, make("span", { class: "title", title: titles[movie] }, titles[movie]), remove);
   row.update = (given) => {
-    input.value = given ? Math.round((given - lowest) / step) + 1 : 0;
-    input.setAttribute("aria-valuetext", given ? `${given} stars` : "no stars given");
-    lit.style.width = `${(100 * given) / highest}%`;
-    shown.textContent = given ? fixed(given, step % 1 ? 1 : 0) : "–";
+    input.value = given === null ? 0 : Math.round((given - lowest) / step) + 1;
+    shown.textContent = given === null ? "–" : fixed(given, digits);
+    input.setAttribute("aria-valuetext", given === null ? `no ${unit} given` : `${shown.textContent} ${unit}`);
+    lit.style.width = `${(100 * (given ?? 0)) / highest}%`;
   };
   return row;
 }
 
-const add = (movie, { ratings }) => (ratings.some(([one]) => one === movie) ? {} : { ratings: [...ratings, [movie, 0]] });
+const add = (movie, { ratings }) => (ratings.some(([one]) => one === movie) ? {} : { ratings: [...ratings, [movie, null]] });
 
 const spec = {
   title: "Rate movies, get recommendations",
@@ -117,25 +117,25 @@ const spec = {
       },
     },
     {
-      kind: "button", label: "flip stars",
-      press: ({ ratings }) => ({ ratings: ratings.map(([movie, stars]) => [movie, stars && data.lowest + data.highest - stars]) }),
+      kind: "button", label: `flip ${data.unit}`,
+      press: ({ ratings }) => ({ ratings: ratings.map(([movie, stars]) => [movie, stars === null ? null : data.lowest + data.highest - stars]) }),
     },
-    { kind: "button", label: "start over", press: () => ({ ratings: data.asked.map((movie) => [movie, 0]), beta: 0, why: null }) },
+    { kind: "button", label: "start over", press: () => ({ ratings: data.asked.map((movie) => [movie, null]), beta: 0, why: null }) },
   ],
   text(data, state) {
     const told = fold(data, state);
-    const { titles, noise } = data;
+    const { titles, noise, unit } = data;
     const mixed = state.beta ? ` Mixed with popularity: β log(1 + n) for the movie's n ratings, β = ${fixed(state.beta, 2)}.` : "";
     const [before, now, n] = [told.trail[0], told.trail.at(-1), told.given.length];
     if (!n) {
-      return `No stars given yet: the list is what the average user gets. Doubt about a user ± ${fixed(before, 1)} stars, noise of a rating ± ${fixed(Math.sqrt(noise), 1)} stars.${mixed}`;
+      return `No ${unit} given yet: the list is what the average user gets. Doubt about a user ± ${fixed(before, 1)} ${unit}, noise of a rating ± ${fixed(Math.sqrt(noise), 1)} ${unit}.${mixed}`;
     }
     const first = told.listed.slice(0, 3).map((j) => `${titles[j]} ${fixed(told.predictions[j], 2)} ± ${fixed(told.std(j), 2)}`).join("; ");
     const most = told.because(told.picked).slice(0, 3);
     const rest = told.predictions[told.picked] - told.start[told.picked] - most.reduce((sum, [, part]) => sum + part, 0);
     const why = [`${fixed(told.start[told.picked], 2)} for the average user`, ...most.map(([movie, part]) => `${titles[movie]} ${signed(part, 2)}`)].join(", ");
     return (
-      `${n} rating${n > 1 ? "s" : ""} given.${mixed} The list begins with ${first} stars. Mean doubt about you: ` +
+      `${n} rating${n > 1 ? "s" : ""} given.${mixed} The list begins with ${first} ${unit}. Mean doubt about you: ` +
       `± ${fixed(before, 2)} before the first rating, ± ${fixed(now, 2)} now; with the noise of a rating ` +
       `± ${fixed(Math.sqrt(before ** 2 + noise), 2)} and ± ${fixed(Math.sqrt(now ** 2 + noise), 2)}. ` +
       `Why ${titles[told.picked]}: ${why}${n > 3 ? `, the other ratings ${signed(rest, 2)}` : ""}.`
@@ -194,14 +194,15 @@ const spec = {
 /** The ten, with the doubt about the user (thick) and the noise of a rating (thin). */
 function drawList(picture, data, told, { beta }, set, text, width) {
   const isWide = width > 400;
-  const x = scale([data.lowest, data.highest + 0.7], isWide ? [204, 388] : [164, 274]);
-  const at = (stars) => x(Math.min(data.highest + 0.7, Math.max(data.lowest, stars)));
+  const most = data.highest + 0.15 * (data.highest - data.lowest); // predictions are not clamped
+  const x = scale([data.lowest, most], isWide ? [204, 388] : [164, 274]);
+  const at = (prediction) => x(Math.min(most, Math.max(data.lowest, prediction)));
   const room = isWide ? 25 : 18;
   text(4, 16, `${told.given.length ? "your list" : "the average user’s list"}${beta ? `, by r̂ + ${fixed(beta, 2)} log(1 + n)` : ""}`);
   text(width - 4, 16, isWide ? "r̂ ± 1 standard deviation" : "r̂ ± 1 std", { class: "soft", "text-anchor": "end" });
-  for (let stars = Math.ceil(data.lowest); stars <= data.highest; stars += 1) {
-    picture.append(make("line", { class: "axis", x1: x(stars), x2: x(stars), y1: 24, y2: 250, "stroke-dasharray": "1 3" }));
-    text(x(stars), 264, isWide ? `${stars}★` : stars, { class: "soft", "text-anchor": "middle" });
+  for (const mark of marks(data.lowest, data.highest, isWide ? 5 : 4.5)) {
+    picture.append(make("line", { class: "axis", x1: x(mark), x2: x(mark), y1: 24, y2: 250, "stroke-dasharray": "1 3" }));
+    text(x(mark), 264, isWide && data.unit === "stars" ? `${mark}★` : plain(mark), { class: "soft", "text-anchor": "middle" });
   }
   told.listed.forEach((j, i) => {
     const [prediction, doubt, std, y] = [told.predictions[j], told.doubt(j), told.std(j), 35 + 22 * i];
@@ -215,7 +216,7 @@ function drawList(picture, data, told, { beta }, set, text, width) {
       else return;
       event.preventDefault();
     };
-    const label = `${i + 1}. ${data.titles[j]}: ${fixed(prediction, 2)} ± ${fixed(std, 2)} stars, doubt ± ${fixed(doubt, 2)}; why?`;
+    const label = `${i + 1}. ${data.titles[j]}: ${fixed(prediction, 2)} ± ${fixed(std, 2)} ${data.unit}, doubt ± ${fixed(doubt, 2)}; why?`;
     const named = { "data-handle": `row-${i}`, tabindex: 0, role: "button", "aria-pressed": String(isPicked), "aria-label": label };
     picture.append(
       make(
@@ -243,7 +244,7 @@ function drawList(picture, data, told, { beta }, set, text, width) {
 function drawReasons(picture, data, told, text, right) {
   if (!told.given.length) {
     text(4, 318, "Nothing to tell you from the average user yet.", { class: "soft" });
-    text(4, 338, "Give some stars above.", { class: "soft" });
+    text(4, 338, `Give some ${data.unit} above.`, { class: "soft" });
     return;
   }
   const all = told.because(told.picked);
@@ -251,8 +252,8 @@ function drawReasons(picture, data, told, text, right) {
   text(4, 314, `Why ${short(data.titles[told.picked], 28)}?`, { "font-weight": "bold" });
   text(4, 334, "the average user");
   text(right, 334, fixed(told.start[told.picked], 2), { "text-anchor": "end" });
-  const most = Math.max(0.3, ...parts.map(([, part]) => Math.abs(part)));
-  const x = scale([-most, most], [right - 124, right - 42]);
+  const most = Math.max((data.highest - data.lowest) / 15, ...parts.map(([, part]) => Math.abs(part)));
+  const x = scale([-most, most], [right - 130, right - 50]);
   parts.forEach(([movie, part], i) => {
     const y = 353 + 18 * i;
     text(4, y, movie === null ? `the other ${all.length - 4} ratings` : short(data.titles[movie], 25));
@@ -269,8 +270,7 @@ function drawDoubt(picture, { noise }, { trail }, text, left, top, width) {
   const x = scale([0, Math.max(6, trail.length - 1)], [left + 4, left + width - 6]);
   const y = scale([0, whole[0]], [top + 104, top + 36]);
   text(left, top, `▬ doubt ± ${fixed(trail.at(-1), 2)}`, { style: "fill: var(--mlw-a)" });
-  const beside = width > 200 ? { x: left + width, y: top, "text-anchor": "end" } : { x: left, y: top + 18 };
-  text(beside.x, beside.y, `— with noise ± ${fixed(whole.at(-1), 2)}`, { class: "soft", ...beside });
+  text(left + width, width > 200 ? top : top + 18, `— with noise ± ${fixed(whole.at(-1), 2)}`, { class: "soft", "text-anchor": "end" });
   picture.append(make("line", { class: "axis", x1: left, x2: left + width, y1: y(0), y2: y(0) }));
   for (const [values, style] of [[whole, "stroke: var(--mlw-soft); stroke-width: 1.5"], [trail, "stroke: var(--mlw-a); stroke-width: 4"]]) {
     picture.append(make("path", { d: values.map((value, n) => `${n ? "L" : "M"}${x(n)} ${y(value)}`).join(""), fill: "none", style }));

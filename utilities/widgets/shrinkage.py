@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from utilities.widgets.base import Widget, fixed, signed, titles_with_years
+from utilities.releases import HALF_STARS, Scale
+from utilities.widgets.base import Widget, distinct, error, fixed, on_scale, signed, titles_with_years
 
 N_USERS = 24  # as many can be picked, from the least active to the most
 
@@ -17,13 +18,20 @@ class Shrinkage(Widget):
 
     name = "shrinkage"
 
-    def __init__(self, train_df: pl.DataFrame, movies_df: pl.DataFrame, errors: Mapping[int, tuple[float, float]]):
+    def __init__(
+        self,
+        train_df: pl.DataFrame,
+        movies_df: pl.DataFrame,
+        errors: Mapping[int, tuple[float, float]],
+        scale: Scale = HALF_STARS,
+    ):
         """Take the training ratings, titles with years, and for each λ the MSE on training and on validation ratings.
 
         Args:
             train_df: `userId`, `movieId` and `rating`, a row for each rating.
             movies_df: `movieId`, `title` and `year`.
-            errors: The two MSE in stars², by λ; these are the λ that can be chosen.
+            errors: The two MSE by λ; these are the λ that can be chosen.
+            scale: The rating scale.
         """
         titles = titles_with_years()
         by_movie = train_df.group_by("movieId").agg(n=pl.len(), sum=pl.col("rating").sum()).sort("movieId")
@@ -43,10 +51,11 @@ class Shrinkage(Widget):
         ]
         data = {
             "mu": train_df["rating"].mean(),
-            "titles": by_movie["title"].to_list(),
+            "titles": distinct(by_movie["title"]),
             "n": by_movie["n"].to_list(),
             "sums": by_movie["sum"].round(3).to_list(),
             "users": users,
+            "unit": scale.unit,
             "lams": list(errors),
             "training": [round(float(error[0]), 5) for error in errors.values()],
             "validation": [round(float(error[1]), 5) for error in errors.values()],
@@ -55,18 +64,21 @@ class Shrinkage(Widget):
         super().__init__(data, {"lam": data["lams"][0], "user": users[0]["id"], "movie": highest})
 
     @classmethod
-    def example(cls) -> "Shrinkage":
+    def example(cls, scale: Scale = HALF_STARS) -> "Shrinkage":
         """Make one of ratings drawn at random."""
         draw = np.random.default_rng(0)
         n_users, n_movies, n = 40, 60, 700
         chances = np.outer(np.linspace(0.05, 1, n_users), np.linspace(0.3, 1, n_movies)).ravel()
         user, movie = np.divmod(draw.choice(chances.size, n, replace=False, p=chances / chances.sum()), n_movies)
         stars = 3.6 + draw.normal(0, 0.5, n_users)[user] + draw.normal(0, 0.4, n_movies)[movie] + draw.normal(0, 0.8, n)
-        train_df = pl.DataFrame({"userId": user, "movieId": movie, "rating": (2 * stars.clip(0.5, 5)).round() / 2})
+        train_df = pl.DataFrame({"userId": user, "movieId": movie, "rating": on_scale(stars, scale)})
         titles = [f"Movie {i}" for i in range(n_movies)]
         movies_df = pl.DataFrame({"movieId": range(n_movies), "title": titles, "year": 1990})
-        errors = {lam: (0.6 + lam / 200, 0.7 + (lam - 4) ** 2 / 5000) for lam in (0, 1, 2, 4, 8, 16, 32)}
-        return cls(train_df, movies_df, errors)
+        square = ((scale.highest - scale.lowest) / 4.5) ** 2
+        errors = {
+            lam: (square * (0.6 + lam / 200), square * (0.7 + (lam - 4) ** 2 / 5000)) for lam in (0, 1, 2, 4, 8, 16, 32)
+        }
+        return cls(train_df, movies_df, errors, scale)
 
     def movie_bias(self, movie: int, lam: float) -> tuple[float, float]:
         """Give the sum of a movie's deviations, and its bias."""
@@ -107,8 +119,8 @@ class Shrinkage(Widget):
         of_movie = _bias(self.movie_bias(movie, lam), self.movie_bias(movie, 0), lam, data["n"][movie])
         of_user = _bias(self.user_bias(user, lam), self.user_bias(user, 0), lam, len(user["movies"]))
         return (
-            f"λ = {lam}: MSE {fixed(data['training'][place], 3)} on training, "
-            f"{fixed(data['validation'][place], 3)} on validation ratings. "
+            f"λ = {lam}: MSE {error(data['training'][place])} on training, "
+            f"{error(data['validation'][place])} on validation ratings. "
             f"{data['titles'][movie]}: {of_movie}. User {user['id']}: {of_user}."
         )
 
@@ -120,12 +132,12 @@ class Shrinkage(Widget):
             means = [data["mu"] + self.movie_bias(movie, lam)[1] for movie in range(len(data["n"]))]
             left.scatter(data["n"], means, s=14, marker=marker, color=color, linewidths=0.8, label=f"λ = {lam}")
         left.axhline(data["mu"], color="0.2", linestyle=":", label="μ")
-        left.set(xlabel="training ratings of the movie", ylabel="μ + b (stars)")
+        left.set(xlabel="training ratings of the movie", ylabel=f"μ + b ({data['unit']})")
         left.legend()
         for part, style in (("training", "--o"), ("validation", "-s")):
             right.plot(data[part], style, label=part, markersize=4)
         right.set_xticks(range(len(data["lams"])), data["lams"], fontsize=8)
-        right.set(xlabel="λ (ratings)", ylabel="MSE (stars²)")
+        right.set(xlabel="λ (ratings)", ylabel=f"MSE ({data['unit']}²)")
         right.legend()
         fig.suptitle("λ pulls the means of few ratings towards μ most")
         return fig

@@ -51,9 +51,9 @@ const spec = {
     line([[0, -REACH], [0, REACH]], { class: "axis" });
     if (w && (p[0] || p[1])) {
       const labels = [];
-      for (const stars of [data.mean, ...data.marks]) {
-        const isMean = stars === data.mean;
-        const share = (stars - data.lowest) / data.width;
+      for (const mark of [data.mean, ...data.marks]) {
+        const isMean = mark === data.mean;
+        const share = (mark - data.lowest) / data.width;
         const ends = across(p, isMean ? 0 : (Math.log(share / (1 - share)) - data.c) / w);
         if (!ends) continue;
         line(ends, { style: `stroke: var(--mlw-soft); stroke-width: ${isMean ? 2 : 1}`, "stroke-dasharray": isMean ? "7 3" : "1 4" });
@@ -61,7 +61,7 @@ const spec = {
         const at = [Math.max(LEFT + 18, Math.min(LEFT + SIDE - 18, x(end[0]))), Math.max(TOP + 12, Math.min(TOP + SIDE - 4, y(end[1]) - 3))];
         if (labels.some(([left, top]) => Math.abs(left - at[0]) < 32 && Math.abs(top - at[1]) < 15)) continue;
         labels.push(at);
-        put("text", { class: "soft", x: at[0], y: at[1], "text-anchor": "middle" }, isMean ? "mean" : stars);
+        put("text", { class: "soft", x: at[0], y: at[1], "text-anchor": "middle" }, isMean ? "mean" : plain(mark));
       }
     }
     const snapped = (place, from, way) => Number(Math.max(-REACH, Math.min(REACH, Math.round((way * (place - from) * 2 * REACH) / SIDE / STEP) * STEP)).toFixed(2));
@@ -86,22 +86,22 @@ const spec = {
         ),
       );
     }
-    const stars = scale([data.lowest, data.lowest + data.width], [326, 466]);
-    put("text", { class: "soft", x: 320, y: 30 }, "predicted stars");
+    const along = scale([data.lowest, data.lowest + data.width], [326, 466]);
+    put("text", { class: "soft", x: 320, y: 30 }, `predicted ${data.unit}`);
     data.users.forEach((name, i) => {
       const { rating } = rate(data, state, name);
       const top = 62 + 56 * i;
       put("text", { x: 326, y: top, style: name === user ? "font-weight: 600" : "" }, `${name} ${fixed(rating, 2)}`);
       put("line", { class: "axis", x1: 326, x2: 466, y1: top + 16, y2: top + 16 });
-      put("line", { x1: stars(data.mean), x2: stars(data.mean), y1: top + 6, y2: top + 26, style: "stroke: var(--mlw-soft); stroke-width: 2", "stroke-dasharray": "5 2" });
-      put("circle", { cx: stars(rating), cy: top + 16, r: 6, style: `stroke: var(--mlw-a); stroke-width: 2; fill: var(--mlw-${name === user ? "a" : "ground"})` });
+      put("line", { x1: along(data.mean), x2: along(data.mean), y1: top + 6, y2: top + 26, style: "stroke: var(--mlw-soft); stroke-width: 2", "stroke-dasharray": "5 2" });
+      put("circle", { cx: along(rating), cy: top + 16, r: 6, style: `stroke: var(--mlw-a); stroke-width: 2; fill: var(--mlw-${name === user ? "a" : "ground"})` });
     });
     const below = 62 + 56 * data.users.length - 6;
-    put("text", { class: "soft", x: 326, y: below, "text-anchor": "middle" }, data.lowest);
-    put("text", { class: "soft", x: 466, y: below, "text-anchor": "middle" }, data.lowest + data.width);
-    put("text", { class: "soft", x: stars(data.mean), y: below + 17, "text-anchor": "middle" }, `mean ${fixed(data.mean, 2)}`);
+    put("text", { class: "soft", x: 326, y: below, "text-anchor": "middle" }, plain(data.lowest));
+    put("text", { class: "soft", x: 466, y: below, "text-anchor": "middle" }, plain(data.lowest + data.width));
+    put("text", { class: "soft", x: along(data.mean), y: below + 17, "text-anchor": "middle" }, `mean ${fixed(data.mean, 2)}`);
     const isFlat = !w || !(p[0] || p[1]);
-    const said = isFlat ? [`${w ? "a row of zeros" : "w = 0"}: every`, "movie gets the mean"] : ["on a dotted line:", `same stars from ${user}`];
+    const said = isFlat ? [`${w ? "a row of zeros" : "w = 0"}: every`, "movie gets the mean"] : ["on a dotted line:", `same ${data.unit} from ${user}`];
     const notes = [`→ ${data.factors[0]}, ↑ ${data.factors[1]}`, ...said];
     notes.forEach((note, i) => put("text", { class: "soft", x: 326, y: TOP + SIDE - 40 + 19 * i }, note));
     const { dot, long, wide, cosine, rating } = rate(data, state, user);
@@ -109,7 +109,7 @@ const spec = {
     const formulas = [
       `p·q = ${bracketed(a[0])} · ${bracketed(b[0])} + ${bracketed(a[1])} · ${bracketed(b[1])} = ${fixed(dot, 2)}`,
       `cosine = p·q / (|p| · |q|) = ${fixed(dot, 2)} / (${fixed(long, 2)} · ${fixed(wide, 2)})${cosine === null ? ": not defined" : ` = ${fixed(cosine, 2)}`}`,
-      `r = ${data.lowest} + ${data.width} · σ(w p·q + c) = ${data.lowest} + ${data.width} · σ(${w} · ${bracketed(dot)} + ${bracketed(data.c)}) = ${fixed(rating, 2)}`,
+      `r = ${plain(data.lowest)} + ${plain(data.width)} · σ(w p·q + c) = ${plain(data.lowest)} + ${plain(data.width)} · σ(${w} · ${bracketed(dot)} + ${bracketed(data.c)}) = ${fixed(rating, 2)}`,
     ];
     formulas.forEach((formula, i) => put("text", { x: 4, y: 342 + 20 * i }, formula));
   },

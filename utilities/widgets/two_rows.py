@@ -6,8 +6,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-from utilities.releases import Scale
+from utilities.releases import HALF_STARS, Scale
 from utilities.widgets.base import Widget, fixed
 
 
@@ -38,15 +39,17 @@ class TwoRows(Widget):
         data = {"users": list(users), "movie": title, "factors": list(factors), "c": float(c)}
         data |= {"lowest": float(scale.lowest), "width": float(scale.highest - scale.lowest)}
         data["mean"] = data["lowest"] + data["width"] / (1 + math.exp(-data["c"]))
-        data["marks"] = [stars for stars in range(1, 10) if scale.lowest < stars < scale.highest]
+        round_ones = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(scale.lowest, scale.highest).tolist()
+        data["marks"] = [mark for mark in round_ones if scale.lowest < mark < scale.highest]
+        data["unit"] = scale.unit
         rows = {name: [round(float(number), 2) for number in row] for name, row in (*users.items(), ("movie", movie))}
         super().__init__(data, {"user": next(iter(users)), "w": 1, **rows})
 
     @classmethod
-    def example(cls) -> "TwoRows":
+    def example(cls, scale: Scale = HALF_STARS) -> "TwoRows":
         """The invented rows of notebook 02."""
         users = {"Ann": [1.0, -0.5], "Ben": [0.2, 0.9], "Cleo": [-0.8, 0.1]}
-        return cls(users, [0.8, 0.7], 0.7, Scale(0.5, 5.0, 0.5))
+        return cls(users, [0.8, 0.7], 0.7, scale)
 
     @property
     def value(self) -> dict[str, float]:
@@ -91,7 +94,7 @@ class TwoRows(Widget):
         dots = state[user][0] * axis + state[user][1] * axis[:, None]
         ratings = data["lowest"] + data["width"] / (1 + np.exp(-(state["w"] * dots + data["c"])))
         lines = ax.contour(axis, axis, ratings, levels=data["marks"], colors="0.6", linewidths=0.8)
-        ax.clabel(lines, fmt=lambda stars: f"{stars:g} stars", fontsize=8)
+        ax.clabel(lines, fmt=lambda mark: f"{mark:g} {data['unit']}", fontsize=8)
         for name in data["users"]:
             ax.annotate("", state[name], (0, 0), arrowprops={"arrowstyle": "->", "color": "C0", "lw": 2})
             above = {"xytext": (0, 6 if state[name][1] >= 0 else -14), "textcoords": "offset points", "ha": "center"}
@@ -101,6 +104,6 @@ class TwoRows(Widget):
         )
         ax.annotate(data["movie"], state["movie"], (0, 6), textcoords="offset points", ha="center")
         ax.set(xlabel=data["factors"][0], ylabel=data["factors"][1], aspect="equal")
-        ax.set_title(f"All movies on a line get the same stars from {user}", fontsize=11)
+        ax.set_title(f"All movies on a line get the same {data['unit']} from {user}", fontsize=11)
         fig.tight_layout()
         return fig
