@@ -20,6 +20,7 @@ ICON_SCRIPT = re.compile(
     r"<script[^>]*/fontawesome\.js[^>]*></script>\s*"
 )  # 1.5 MB for icons that the style sheet has as a font
 TOGGLE = '<summary><span class="toctree-toggle"'  # which has no name
+SIGNATURE = re.compile(r'<dl>\s*<dd><em class="sig-param">.*?</dl>', re.DOTALL)
 # `file:` beside 'self', because on a page opened from a file 'self' is nothing.
 SOURCES = {
     "default-src": "'none'",
@@ -43,9 +44,16 @@ def finish(folder: Path) -> None:
     for path in folder.rglob("*.html"):
         page = ICON_SCRIPT.sub("", path.read_text(encoding="utf-8"))
         page = page.replace(TOGGLE, TOGGLE.replace(">", ' aria-label="Pages below">', 1))
+        page = SIGNATURE.sub(as_divisions, page)
         if path.is_relative_to(folder / "_modules"):
             page = to_the_reference(page, path)
         path.write_text(page.replace("<head>", f"<head>\n{policy(page)}", 1), encoding="utf-8")
+
+
+def as_divisions(signature: re.Match) -> str:
+    """Write the lines of a long signature, which Sphinx takes for a list of definitions without terms, as lines."""
+    lines = signature[0].replace("<dl>", '<div class="sig-params">').replace("</dl>", "</div>")
+    return lines.replace("<dd>", "<div>").replace("</dd>", "</div>")
 
 
 def to_the_reference(page: str, path: Path) -> str:

@@ -25,7 +25,7 @@ RUN_AXE = """([structure, contrast]) => {
   const told = (found) => found.violations.flatMap(({ id, nodes }) => nodes.map((node) => [id, node.html.slice(0, 200)]));
   const run = (where, options) => axe.run(where, { resultTypes: ["violations"], preload: false, ...options }).then(told);
   const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
-  window.found = Promise.resolve([]);
+  window.found = Promise.all(document.getAnimations().map((moving) => moving.finished)).then(() => []);
   const add = (where, options) => {
     window.found = window.found.then(async (found) => [...found, ...await run(where, options)]);
   };
