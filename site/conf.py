@@ -65,6 +65,7 @@ html_context = {"default_mode": "auto"}
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 templates_path = [str(HERE / "templates")]
 html_static_path = [str(HERE / "static")]
+html_favicon = str(HERE / "static" / "icon.svg")
 html_css_files = ["course.css", "pages.css"]
 StandardDomain.object_types["term"].attrs["searchprio"] = 0  # the search names the term that it found in the glossary
 html_copy_source = False
