@@ -327,5 +327,8 @@ def test_paper_has_all_of_a_page_and_nothing_besides(site, open_tab, name):
     hidden = "texts => texts.filter((e) => !e.checkVisibility({ contentVisibilityAuto: true })).map((e) => e.outerHTML)"
     folded = texts.evaluate_all(hidden)
     assert [text for text in folded if "collapsed" not in text and "expanded" not in text] == []
-    assert tab.locator(".bd-article p").first.evaluate("p => getComputedStyle(p).color") == "rgb(0, 0, 0)"
+    look = "(all, name) => [...new Set(all.map((e) => getComputedStyle(e)[name]))]"
+    texts = tab.locator(".bd-main :is(p, li, code, h1, a):not(.mlw *)")
+    assert texts.evaluate_all(look, "color") == ["rgb(0, 0, 0)"]
+    assert tab.locator(".bd-article, .bd-article img").evaluate_all(look, "filter") == ["none"]
     assert tab.pdf(format="A4").count(b"/Type /Page\n") > 3
