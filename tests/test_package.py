@@ -99,7 +99,7 @@ def test_a_wheel_brings_the_sample_and_the_widgets_along(tmp_path, environment):
     assert printed == f"{tmp_path / 'installed' / 'utilities' / '__init__.py'} 100004\n"
 
 
-LOCAL = (REPOSITORY / "tests", REPOSITORY / "notebooks")
+LOCAL = (REPOSITORY / "tests", REPOSITORY / "notebooks", REPOSITORY / "site")
 
 
 def declared(extras):
