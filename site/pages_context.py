@@ -123,7 +123,7 @@ def shipped() -> list[dict]:
 def licence_of(package) -> str:
     """Give the licence that a package's metadata names."""
     classified = [c for c in package.metadata.get_all("Classifier") or [] if c.startswith("License ::")]
-    named = package.metadata["License-Expression"] or package.metadata["License"]
+    named = package.metadata.get("License-Expression") or package.metadata.get("License")
     return named or classified[0].rpartition(":: ")[2]
 
 
