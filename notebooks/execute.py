@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tqdm import tqdm
 
 import utilities
-from utilities.claims import claims_in
+from utilities.claims import SIGNS, UNTRIED, claims_in
 
 FOLDER = Path(__file__).resolve().parent
 BUILD = FOLDER.parent / "build"
@@ -67,7 +67,7 @@ def run(paths: list[Path]) -> None:
     for path in paths:
         notebook = execute(path)
         nbformat.write(notebook, BUILD / path.name)
-        claims[path.stem] = claims_of(notebook)
+        claims[path.stem] = claims_of(notebook, nbformat.read(path, as_version=4))
     runs = results_table(utilities.runs_to_df().filter(pl.col("start_time") >= start))
     text = f"# Results\n\nThe runs of these notebooks:\n\n{runs}\n"
     results = utilities.data_folder("results") / "results.md"
@@ -84,22 +84,32 @@ def build_site(executed: list[Path]) -> None:
     subprocess.run([sys.executable, SITE / "build.py", *paths], check=True)
 
 
-def claims_of(notebook: nbformat.NotebookNode) -> list[tuple[bool, str]]:
-    """Give the claims that an executed notebook has printed: whether they hold, and their words."""
+def claims_of(
+    executed: nbformat.NotebookNode, committed: nbformat.NotebookNode
+) -> list[tuple[bool | None, str]]:
+    """Give a notebook's claims: whether they held as it was executed, and their words; what it has skipped was not tried."""
+    found = dict.fromkeys((sentence for _, sentence in printed_claims(committed)), None)
+    found |= {sentence: holds for holds, sentence in printed_claims(executed)}
+    return [(holds, sentence) for sentence, holds in found.items()]
+
+
+def printed_claims(notebook: nbformat.NotebookNode) -> list[tuple[bool | None, str]]:
+    """Give the claims that a notebook has printed: whether they hold, and their words."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return [claim for o in outputs if o.get("name") == "stdout" for claim in claims_in(o.text)]
 
 
-def ledger(claims: dict[str, list[tuple[bool, str]]]) -> str:
-    """Say in Markdown which claims of the notebooks hold and which do not."""
-    everything = [holds for of_notebook in claims.values() for holds, _ in of_notebook]
-    text = f"# Claims\n\n{sum(everything)} of {len(everything)} hold on this data.\n"
+def ledger(claims: dict[str, list[tuple[bool | None, str]]]) -> str:
+    """Say in Markdown which claims of the notebooks hold, which do not, and which were not tried."""
+    found = [holds for of_notebook in claims.values() for holds, _ in of_notebook]
+    n_untried = found.count(None)
+    text = f"# Claims\n\n{found.count(True)} of {len(found) - n_untried} hold on this data."
+    if n_untried:
+        text += f" {n_untried} more ({SIGNS[None]}) {UNTRIED}."
     for name, of_notebook in claims.items():
-        text += f"\n## {name}\n\n"
-        text += "".join(
-            f"- {'✓' if holds else '✗'} {sentence}\n" for holds, sentence in of_notebook
-        )
-    return text
+        text += f"\n\n## {name}\n\n"
+        text += "\n".join(f"- {SIGNS[holds]} {sentence}" for holds, sentence in of_notebook)
+    return text + "\n"
 
 
 def refresh(paths: list[Path]) -> None:

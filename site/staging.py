@@ -16,7 +16,7 @@ import reference
 import sources
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from utilities.claims import LINE, claims_in
+from utilities.claims import LINE, SIGNS, UNTRIED, claims_in
 from utilities.exercises.sources import all_exercises
 from utilities.widgets import base as widgets
 
@@ -29,7 +29,7 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 200, 12  # prose; code, which is read line by l
 class Claim:
     """A claim that a notebook has printed: whether it holds, its words, the section it stands in, and its anchor."""
 
-    holds: bool
+    holds: bool | None
     sentence: str
     section: str
     anchor: str
@@ -79,6 +79,12 @@ class Notebook:
         return found
 
     @property
+    def skipped(self) -> list[Claim]:
+        """What it claims as committed, and did not when it was executed: the data lacked what a section needs."""
+        said = {claim.sentence for claim in self.claims}
+        return [claim for claim in Notebook(ROOT / "notebooks" / self.path.name).claims if claim.sentence not in said]
+
+    @property
     def dataset(self) -> str:
         """What it was executed on, as its set-up prints."""
         printed = "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
@@ -120,6 +126,7 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
     names = reference.Reference()
     context = pages_context.Context(folder, notebooks).names()
     context |= {"part": part_of, "reference": names, "benchmarks": figures.Benchmarks(folder)}
+    context |= {"signs": SIGNS, "kinds": KINDS, "untried": UNTRIED}
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
@@ -173,6 +180,11 @@ def under_title(title: str, facts: list[str], rest: str) -> str:
     return f"{title}\n\n{{.facts}}\n{' · '.join(facts)}\n{rest}"
 
 
+KINDS = {  # by whether a claim holds: how that is read aloud, and its class in the style sheet
+    True: ("holds", "claim-holds"),
+    False: ("does not hold", "claim-fails"),
+    None: ("not tried on this data", "claim-untried"),
+}
 SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -211,11 +223,11 @@ def printed(text: str) -> list[nbformat.NotebookNode]:
 
 def claim_html(claim: Claim) -> str:
     """Give a claim as a line of the page, linked to the ledger."""
-    sign, word = ("✓", "holds") if claim.holds else ("✗", "does not hold")
-    link = f'<a href="../ledger.html#{claim.anchor}" title="This claim in the ledger"><span aria-hidden="true">{sign}</span>'
+    word, kind = KINDS[claim.holds]
+    link = f'<a href="../ledger.html#{claim.anchor}" title="This claim in the ledger">'
+    link += f'<span aria-hidden="true">{SIGNS[claim.holds]}</span>'
     link += f'<span class="visually-hidden">Claim, {word}: in the ledger</span></a>'
-    kind = "claim" if claim.holds else "claim claim-fails"
-    return f'<p class="{kind}" id="{claim.anchor}">{link} {html.escape(claim.sentence)}</p>'
+    return f'<p class="claim {kind}" id="{claim.anchor}">{link} {html.escape(claim.sentence)}</p>'
 
 
 def html_output(text: str) -> nbformat.NotebookNode:

@@ -53,14 +53,37 @@ def test_what_is_not_one_truth_value_is_refused(holds):
         claim(SENTENCE, holds)
 
 
-def test_the_ledger_counts_what_held_and_names_what_did_not():
-    cells = [
-        new_code_cell(
-            "…", outputs=[new_output("stream", name="stdout", text="0.7 against 1.0\n✓ Biases beat the mean\n")]
-        ),
-        new_code_cell("…", outputs=[new_output("stream", name="stdout", text="✗ More is better\n")]),
-    ]
-    claims = {"01_x": execute.claims_of(new_notebook(cells=cells)), "02_y": []}
-    text = execute.ledger(claims)
-    assert "1 of 2 hold on this data." in text
-    assert "- ✓ Biases beat the mean\n- ✗ More is better\n" in text
+@pytest.mark.parametrize("name, value", [("MOVIELENS_DATASET", "ml-1m"), ("MOVIELENS_TOP_MOVIES", "50")])
+def test_elsewhere_a_claim_of_the_sample_is_none_of_the_data_at_hand(name, value, monkeypatch, capsys):
+    claim(SENTENCE, True, of_sample=True)
+    monkeypatch.setenv(name, value)
+    claim(SENTENCE, True, of_sample=True)
+    claim(SENTENCE, False, of_sample=True)  # a stored row that does not come out again is a finding anywhere
+    assert capsys.readouterr().out == f"✓ {SENTENCE}\n○ {SENTENCE}\n✗ {SENTENCE}\n"
+
+
+def test_a_claim_of_the_sample_has_to_hold_on_the_sample():
+    with pytest.raises(AssertionError, match=f"does not hold: {SENTENCE}"):
+        claim(SENTENCE, False, of_sample=True)
+
+
+def printing(*texts):
+    return new_notebook(
+        cells=[new_code_cell("…", outputs=[new_output("stream", name="stdout", text=text)]) for text in texts]
+    )
+
+
+def test_the_ledger_tells_what_held_what_did_not_and_what_was_not_tried():
+    committed = printing(
+        "0.7 against 1.0\n✓ Biases beat the mean\n", "✓ Time matters\n", "✓ More is better\n✓ Stored\n"
+    )
+    executed = printing("0.7 against 1.0\n✓ Biases beat the mean\n", "skipped\n", "✗ More is better\n○ Stored\n✓ New\n")
+    text = execute.ledger({"01_x": execute.claims_of(executed, committed), "02_y": []})
+    assert "2 of 3 hold on this data. 2 more (○) were not tried on it: " in text
+    assert "- ✓ Biases beat the mean\n- ○ Time matters\n- ✗ More is better\n- ○ Stored\n- ✓ New\n" in text
+
+
+def test_on_the_sample_the_ledger_says_no_more_than_that_all_hold():
+    notebook = printing("✓ Biases beat the mean\n")
+    text = execute.ledger({"01_x": execute.claims_of(notebook, notebook)})
+    assert text == "# Claims\n\n1 of 1 hold on this data.\n\n## 01_x\n\n- ✓ Biases beat the mean\n"

@@ -6,11 +6,13 @@ import re
 from utilities.releases import RELEASES
 from utilities.settings import settings
 
-LINE = re.compile(r"^(✓|✗) (.+)$", re.MULTILINE)  # as `claim` prints it
+SIGNS = {True: "✓", False: "✗", None: "○"}  # whether a claim holds here; None: it was not tried here
+UNTRIED = "were not tried on it: they rest on experiments with the built-in sample, or on what this data lacks"
+LINE = re.compile(rf"^([{''.join(SIGNS.values())}]) (.+)$", re.MULTILINE)  # as `claim` prints it
 
 
-def claim(sentence: str, holds: bool) -> None:
-    """Print a claim with a ✓ if it holds here and a ✗ if not.
+def claim(sentence: str, holds: bool, *, of_sample: bool = False) -> None:
+    """Print a claim with a ✓ if it holds here and a ✗ if not; a ○ if it is of other data.
 
     Where the course checks itself (`make run`, `make refresh` and `make test` set `MOVIELENS_CLAIMS=strict`), a claim that
     does not hold on the built-in sample, with the default settings, is an error. On other data, with other settings or in a
@@ -19,6 +21,8 @@ def claim(sentence: str, holds: bool) -> None:
     Args:
         sentence: The claim, without numbers that depend on the data.
         holds: Whether it does, one truth value.
+        of_sample: Whether it is of the built-in sample whatever the settings, as what rests on a stored table is. On other
+            data it says nothing of them: a ○.
 
     Raises:
         AssertionError: The claim does not hold where it has to.
@@ -28,22 +32,19 @@ def claim(sentence: str, holds: bool) -> None:
         holds = bool(holds)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"claim {sentence!r}: {holds!r} is not one truth value") from error
-    if not holds and _has_to_hold():
+    on_sample = on_the_sample()
+    if on_sample and not holds and os.environ.get("MOVIELENS_CLAIMS") == "strict":
         raise AssertionError(f"does not hold: {sentence}")
-    print("✓" if holds else "✗", sentence)
+    print(SIGNS[None if holds and of_sample and not on_sample else holds], sentence)
 
 
-def claims_in(printed: str) -> list[tuple[bool, str]]:
-    """Find the claims in what a cell has printed: whether each holds, and its words."""
-    return [(sign == "✓", sentence) for sign, sentence in LINE.findall(printed)]
+def claims_in(printed: str) -> list[tuple[bool | None, str]]:
+    """Find the claims in what a cell has printed: whether each holds, None if it was not tried, and its words."""
+    holds = {sign: holds for holds, sign in SIGNS.items()}
+    return [(holds[sign], sentence) for sign, sentence in LINE.findall(printed)]
 
 
-def _has_to_hold() -> bool:
-    """Say whether the course checks itself, on what its claims were made for."""
+def on_the_sample() -> bool:
+    """Say whether the settings ask for what the course's claims were made for: the built-in sample and its default rows."""
     config = settings()
-    is_default = (config.dataset, config.top_movies, config.sample) == (
-        "built-in",
-        RELEASES["built-in"].top_movies,
-        None,
-    )
-    return is_default and os.environ.get("MOVIELENS_CLAIMS") == "strict"
+    return (config.dataset, config.top_movies, config.sample) == ("built-in", RELEASES["built-in"].top_movies, None)
