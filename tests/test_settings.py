@@ -72,6 +72,14 @@ def test_settings_print_one_a_line_without_the_repository_path(unset):
     assert str(ROOT) not in str(settings())
 
 
+@pytest.mark.parametrize("name, value", [("DATASET", "ml-1m"), ("TOP_MOVIES", "50"), ("SAMPLE", "20000")])
+def test_elsewhere_they_say_what_the_prose_is_of(unset, monkeypatch, name, value):
+    assert settings().on_the_sample
+    monkeypatch.setenv(f"MOVIELENS_{name}", value)
+    assert not settings().on_the_sample
+    assert str(settings()).splitlines()[-1].startswith("prose       and titles of figures speak of the built-in sample")
+
+
 def test_an_unknown_dataset_is_refused_with_the_known_ones(monkeypatch):
     monkeypatch.setenv("MOVIELENS_DATASET", "ml-25")
     with pytest.raises(ValueError, match=r"unknown dataset 'ml-25'; known: built-in\b.*MOVIELENS_DATASET"):

@@ -3,7 +3,6 @@ from . import widgets as widgets
 from .baselines import BiasBaseline as BiasBaseline
 from .bayesian import BayesianFactorization as BayesianFactorization
 from .claims import claim as claim
-from .claims import on_the_sample as on_the_sample
 from .datasets import load_folds as load_folds
 from .datasets import load_movies as load_movies
 from .datasets import load_ratings as load_ratings

@@ -3,7 +3,6 @@
 import os
 import re
 
-from utilities.releases import RELEASES
 from utilities.settings import settings
 
 SIGNS = {True: "✓", False: "✗", None: "○"}  # whether a claim holds here; None: it was not tried here
@@ -32,7 +31,7 @@ def claim(sentence: str, holds: bool, *, of_sample: bool = False) -> None:
         holds = bool(holds)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"claim {sentence!r}: {holds!r} is not one truth value") from error
-    on_sample = on_the_sample()
+    on_sample = settings().on_the_sample
     if on_sample and not holds and os.environ.get("MOVIELENS_CLAIMS") == "strict":
         raise AssertionError(f"does not hold: {sentence}")
     print(SIGNS[None if holds and of_sample and not on_sample else holds], sentence)
@@ -42,9 +41,3 @@ def claims_in(printed: str) -> list[tuple[bool | None, str]]:
     """Find the claims in what a cell has printed: whether each holds, None if it was not tried, and its words."""
     holds = {sign: holds for holds, sign in SIGNS.items()}
     return [(holds[sign], sentence) for sign, sentence in LINE.findall(printed)]
-
-
-def on_the_sample() -> bool:
-    """Say whether the settings ask for what the course's claims were made for: the built-in sample and its default rows."""
-    config = settings()
-    return (config.dataset, config.top_movies, config.sample) == ("built-in", RELEASES["built-in"].top_movies, None)

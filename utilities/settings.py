@@ -48,6 +48,12 @@ class Settings:
     tracking_uri: str
     url: str
 
+    @property
+    def on_the_sample(self) -> bool:
+        """Whether these are the built-in sample and its default rows, which prose, stored tables and claims are of."""
+        sample = RELEASES["built-in"]
+        return (self.release, self.top_movies, self.sample) == (sample, sample.top_movies, None)
+
     def __str__(self):
         """One setting a line, paths relative to the repository, as the notebooks print them."""
         lines = {
@@ -59,6 +65,8 @@ class Settings:
             "data": _relative(str(self.data_dir)),
             "tracking": redact(_relative(self.tracking_uri)),
         }
+        if not self.on_the_sample:
+            lines["prose"] = "and titles of figures speak of the built-in sample; ✓ and ✗ say what holds on this data"
         return "\n".join(f"{name:<11} {value}" for name, value in lines.items())
 
     def __repr__(self):
