@@ -33,6 +33,10 @@ def test_the_series_runs_to_its_ledger_and_its_site(make, tmp_path):
     n_claims = int(re.search(r"(\d+) claims, all of which hold", (REPOSITORY / "README.md").read_text("utf-8"))[1])
     assert tried + untried == n_claims
     assert 0 < held < tried
+    if make is invented.anime_list:
+        readme = (REPOSITORY / "README.md").read_text("utf-8")
+        example = readme.partition("<!-- example ledger: start -->")[2].partition("<!-- example ledger: end -->")[0]
+        assert [line for line in re.findall("^- .*", example, re.M) if line not in results] == []
     file = own["MOVIELENS_DATASET"].rpartition("/")[2]
     ledger = (course / "build" / "site" / "ledger.html").read_text(encoding="utf-8")
     assert f"({file})" in ledger
