@@ -4,7 +4,7 @@ import copy
 import html
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -82,7 +82,8 @@ class Notebook:
     def skipped(self) -> list[Claim]:
         """What it claims as committed, and did not when it was executed: the data lacked what a section needs."""
         said = {claim.sentence for claim in self.claims}
-        return [claim for claim in Notebook(ROOT / "notebooks" / self.path.name).claims if claim.sentence not in said]
+        committed = Notebook(ROOT / "notebooks" / self.path.name).claims
+        return [replace(claim, holds=None) for claim in committed if claim.sentence not in said]
 
     @property
     def dataset(self) -> str:

@@ -40,5 +40,7 @@ def test_the_series_runs_to_its_ledger_and_its_site(make, tmp_path):
     file = own["MOVIELENS_DATASET"].rpartition("/")[2]
     ledger = (course / "build" / "site" / "ledger.html").read_text(encoding="utf-8")
     assert f"({file})" in ledger
+    assert f"{held} of {tried} hold on" in ledger
+    assert f"{untried} more (○)" in ledger
     made = [path for path in (course / "build").rglob("*") if path.suffix in (".md", ".ipynb", ".html", ".js")]
     assert [path for path in made if str(tmp_path) in path.read_text(encoding="utf-8")] == []

@@ -22,6 +22,16 @@ def context(tmp_path):
     )
 
 
+def test_a_claim_that_a_run_has_skipped_was_not_tried(context, tmp_path):
+    committed = context.notebooks["01"]
+    skipped = committed.claims[0]
+    path = tmp_path / committed.path.name
+    text = committed.path.read_text(encoding="utf-8")
+    path.write_text(text.replace(f"✓ {skipped.sentence}", f"skipped: {skipped.section}"), encoding="utf-8")
+    assert committed.skipped == []
+    assert staging.Notebook(path).skipped == [staging.replace(skipped, holds=None)]
+
+
 def test_a_link_leads_to_a_section_that_exists(context):
     assert (
         context.at("01", "λ in your hand")
