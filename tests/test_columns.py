@@ -44,6 +44,14 @@ def test_a_column_that_is_named_wins_and_the_others_are_still_found():
     assert found(header, rating="4")[2]["rating"] == "food_rating"
 
 
+def test_a_number_is_a_place_even_where_another_value_of_the_first_line_is_that_number():
+    assert find_columns(["3 1 2", "3 2 4"], {"user": "1", "item": "2", "rating": "3"}, "ft.txt").of == {
+        "user": 0,
+        "item": 1,
+        "rating": 2,
+    }
+
+
 def test_the_setting_of_columns_takes_names_with_commas_and_refuses_other_roles():
     assert named_columns("user=Who, when,item=What,rating=3,time=none") == {
         "user": "Who, when",

@@ -159,6 +159,8 @@ def _separator(lines: list[str], known: dict, named: dict[str, str]) -> str:
 def _match(names: list[str], known: dict, named: dict[str, str], source: str) -> dict[str, int]:
     """Give each role's position: that of the column named for it, else of the first that has a usual name.
 
+    A number is a column's place, even where the first line of a table without names has that number in another.
+
     Raises:
         ValueError: A column that is named is not there.
     """
@@ -170,10 +172,10 @@ def _match(names: list[str], known: dict, named: dict[str, str], source: str) ->
             found = next((positions[name] for name in usual.split() if name in positions), None)
         elif role == "time" and plain(name) == "none":
             found = None
-        elif plain(name) in positions:
-            found = positions[plain(name)]
         elif name.isdecimal() and 1 <= int(name) <= len(names):
             found = int(name) - 1
+        elif plain(name) in positions:
+            found = positions[plain(name)]
         else:
             raise ValueError(
                 f"{source}: MOVIELENS_COLUMNS names {name!r} for the {role}; the columns are {', '.join(names)[:300]}"

@@ -23,7 +23,7 @@ from utilities.releases import LARGE, OWN, SMALL, Release, Scale
 from utilities.scales import find_scale, looks_unrated, read_not_rated, read_scale
 from utilities.settings import data_folder, in_repository, shown
 
-FORMAT = 1  # of the converted tables: counted up when a change makes the older ones useless
+FORMAT = 2  # of the converted tables: counted up when a change makes the older ones useless
 TABLES = ("ratings", "movies")
 LARGE_FROM = 5_000_000  # ratings
 STEPS_AN_EPOCH = 40
