@@ -52,6 +52,51 @@ def test_a_number_is_a_place_even_where_another_value_of_the_first_line_is_that_
     }
 
 
+def test_a_column_that_is_named_for_one_role_is_not_taken_for_another():
+    with pytest.raises(
+        ValueError, match=r"no column is known as item; .* MOVIELENS_COLUMNS=user=ID,item=…,rating=Rating$"
+    ):
+        found("ID,Name,Rating", user="ID")
+    assert found("ID,Name,Rating", user="ID", item="Name")[2] == {"user": "ID", "item": "Name", "rating": "Rating"}
+
+
+def test_a_users_rating_is_taken_before_one_that_may_be_the_average():
+    assert found("anime_id,name,rating,user_id,user_rating")[2]["rating"] == "user_rating"
+
+
+def test_types_in_names_are_left_out_as_recbole_writes_them():
+    header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
+    assert found(header, "1\t2\t3.0\t881250949.0")[2] == dict(
+        zip(("user", "item", "rating", "time"), header.split("\t"), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        (['"1" "u1" "Toy Story (1995)" 3', '"2" "u1" "Up (2009)" 4'], 1),  # R's numbers of rows
+        (["u1,i1,3,", "u1,i2,4,"], 0),
+        (
+            ["7,1,3,881250949", "7,2,4,881250950"],
+            0,
+        ),  # times, which the header forgot: what is too much is refused later
+    ],
+)
+def test_a_header_with_one_name_less_than_values_belongs_to_the_columns_that_have_names(rows, first):
+    separator = "," if "," in rows[0] else " "
+    columns = find_columns([separator.join(['"user"', '"item"', '"rating"']), *rows], {}, "r.txt")
+    assert (columns.separator, columns.of) == (separator, {"user": first, "item": first + 1, "rating": first + 2})
+
+
+@pytest.mark.parametrize(("line", "separator"), [("  63     1   3.5", " "), ("63\t\t1\t\t3.5", "\t\t")])
+def test_what_stands_between_two_values_may_be_several_blanks_or_tabs(line, separator):
+    assert found(line, line, user="1", item="2", rating="3")[0] == separator
+
+
+def test_a_carriage_return_inside_a_line_is_no_reason_to_stop():
+    assert found("user,item,rating,review", "1,2,3,so\rso")[2]["rating"] == "rating"
+
+
 def test_the_setting_of_columns_takes_names_with_commas_and_refuses_other_roles():
     assert named_columns("user=Who, when,item=What,rating=3,time=none") == {
         "user": "Who, when",
@@ -108,7 +153,7 @@ def test_an_export_of_one_person_is_refused_with_what_can_be_done(header):
     "lines",
     [
         [",".join(["74", *["99"] * 50, *["-7.82"] * 50])] * 2,
-        [",".join(["user_id", *(f"joke{i}" for i in range(100))]), ",".join(["1"] * 101)],
+        [",".join(["user_id", *(f"joke{i}" for i in range(100))]), ",".join(["1", *["", "3"] * 50])],
     ],
 )
 def test_a_matrix_is_refused_with_how_to_unpivot_it(lines):
@@ -116,20 +161,32 @@ def test_a_matrix_is_refused_with_how_to_unpivot_it(lines):
         found(*lines)
 
 
-def test_netflixs_blocks_are_refused_with_how_to_put_the_movie_beside_each_rating():
-    with pytest.raises(ValueError, match=r"a line '1:' above the ratings of each movie.*forward_fill"):
-        found("1:", "1488844,3,2005-09-06")
-
-
 def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     names = "id,book_id,isbn,original_title,title,original_publication_year"
-    columns = find_titles([names], "book_id", "books.csv")
+    columns, ids = find_titles([names], "book_id", "books.csv")
     assert {role: columns.names[i] for role, i in columns.of.items()} == {
-        "item": "book_id",
         "title": "title",
         "year": "original_publication_year",
     }
+    assert [columns.names[i] for i in ids] == ["book_id", "id", "isbn"]
     with pytest.raises(
         ValueError, match=r"books.csv: its columns are asin, price; MOVIELENS_TITLES needs ids, under the name"
     ):
         find_titles(["asin,price"], "asin", "books.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "separator", "of"),
+    [
+        (
+            ["0110912::Pulp Fiction (1994)::Crime|Thriller", "0111161::Up (2009)::Drama"],
+            "::",
+            {"title": 1, "genres": 2},
+        ),
+        (["1|Toy Story (1995)|01-Jan-1995||0|1", "2|GoldenEye (1995)|01-Jan-1995||1|0"], "|", {"title": 1}),
+        (["1,2003,Dinosaur Planet", "2,2004,Character"], ",", {"title": 2}),
+    ],
+)
+def test_titles_without_names_of_columns_are_the_first_texts_after_the_ids(lines, separator, of):
+    columns, ids = find_titles(lines, "2", "movies.dat")
+    assert (columns.separator, columns.header, columns.of, ids) == (separator, False, of, [0])
