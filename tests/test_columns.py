@@ -60,6 +60,13 @@ def test_a_column_that_is_named_for_one_role_is_not_taken_for_another():
     assert found("ID,Name,Rating", user="ID", item="Name")[2] == {"user": "ID", "item": "Name", "rating": "Rating"}
 
 
+def test_a_name_of_signs_alone_is_no_name_of_another_column():
+    header = ",user,item,★"
+    assert find_columns([header, "0,1,2,3"], {"rating": "★"}, "my.csv").of["rating"] == 3
+    with pytest.raises(ValueError, match="names '…' for the rating"):
+        found(header, rating="…")
+
+
 def test_a_users_rating_is_taken_before_one_that_may_be_the_average():
     assert found("anime_id,name,rating,user_id,user_rating")[2]["rating"] == "user_rating"
 
@@ -169,6 +176,8 @@ def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
         "year": "original_publication_year",
     }
     assert [columns.names[i] for i in ids] == ["book_id", "id", "isbn"]
+    columns, _ = find_titles(["WineID,WineryName,WineName"], "WineID", "wines.csv")
+    assert columns.of == {"title": 2}
     with pytest.raises(
         ValueError, match=r"books.csv: its columns are asin, price; MOVIELENS_TITLES needs ids, under the name"
     ):

@@ -178,10 +178,16 @@ def test_filmtrusts_columns_are_taken_by_their_places_whatever_the_first_line_ha
     assert set(triples_of(path)) == {(3, 1, 2.0), *EXPECTED} - ({(3, 1, 2.0)} if (3, 1) in PAIRS else set())
 
 
-def test_quotes_in_reviews_parted_by_tabs_are_parts_of_them(write, monkeypatch):
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_quotes_in_reviews_that_do_not_match_are_parts_of_them(write, monkeypatch, separator):
     monkeypatch.setattr(tables, "BLOCK_BYTES", 500)
-    rows = [(*row, ['5" wide', '"so', '"so" so', "so"][n % 4]) for n, row in enumerate(TRIPLES)]
-    assert triples_of(write("user,item,rating,review", rows, "my.tsv", "\t")) == EXPECTED
+    rows = [(*row, ['5" wide', '"so', '"so" so', "so", '"so"'][n % 5]) for n, row in enumerate(TRIPLES)]
+    path = write("user,item,rating,review", rows, separator=separator)
+    assert triples_of(path) == EXPECTED
+    rows[400] = (3, 4, "five", 'so"')
+    assert refused(write("user,item,rating,review", rows, separator=separator)).startswith(
+        "my.csv, line 402: rating is 'five'"
+    )
 
 
 def test_ratings_that_are_true_or_false_are_one_or_zero(write):
@@ -364,6 +370,7 @@ def test_parquet_with_bytes_lists_and_structs_is_read_by_its_columns_names(folde
         ),
         ("3,4,2,-5", "time is '-5', not one like the first (time=none in MOVIELENS_COLUMNS leaves times out)"),
         ('3,4,2,"1', "quotes do not match"),
+        ('"3,4,2,1', "quotes do not match"),
     ],
 )
 @pytest.mark.parametrize("block", [tables.BLOCK_BYTES, 300])
@@ -414,6 +421,12 @@ def objects(write):
     return "".join(write({"user": user, "item": item, "rating": stars}) + "\n" for user, item, stars in TRIPLES)
 
 
+def wide():
+    stars_of = {(user, item): stars for user, item, stars in TRIPLES}
+    rows = ([user, *(stars_of.get((user, item), "") for item in range(1, 41))] for user in range(1, 61))
+    return "\n".join(",".join(map(str, row)) for row in [["user", *range(1, 41)], *rows])
+
+
 def netflix():
     by_item = sorted(TRIPLES, key=lambda row: row[1])
     lines = (
@@ -445,6 +458,7 @@ def netflix():
             + "".join("{} {} {}\n".format(*row) for row in TRIPLES).encode(),
             "a sparse matrix",
         ),
+        ("wide.csv", wide().encode(), "a matrix with a column for each item"),
     ],
 )
 def test_what_is_no_table_is_refused_with_a_line_of_polars_that_makes_it_one(folder, monkeypatch, name, content, what):
@@ -452,7 +466,8 @@ def test_what_is_no_table_is_refused_with_a_line_of_polars_that_makes_it_one(fol
     message = refused(str(folder / name))
     assert what in message
     monkeypatch.chdir(folder)
-    exec(re.search(r"pl\.(read_|DataFrame\().*", message).group(), {"pl": pl, "ast": ast, "gzip": gzip})
+    line = re.search(r'pl\.(read_|DataFrame\().*\.write_parquet\("ratings.parquet"\)', message).group()
+    exec(line.replace("…", name), {"pl": pl, "ast": ast, "gzip": gzip})
     assert triples_of(str(folder / "ratings.parquet")) == EXPECTED
 
 

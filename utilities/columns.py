@@ -138,7 +138,8 @@ def find_titles(lines: list[str], item: str, source: str) -> tuple[Columns, list
     separator = _separator(lines, TITLES, {})
     rows = [split(line, separator) for line in lines]
     names = [name.strip() for name in rows[0]]
-    of = _match(names, TITLES, {}, source)
+    thing = plain(item).removesuffix("id")
+    of = _match(names, TITLES | {"title": f"{TITLES['title']} {thing}title {thing}name"}, {}, source)
     if not of and len(names) > 1 and (texts := [i for i in range(1, len(names)) if not _are_numbers(rows, i)]):
         genres = {"genres": 2} if len(names) == 3 and texts[0] == 1 else {}  # as MovieLens has them
         return Columns(separator, False, names, {"title": texts[0], **genres}, ""), [0]
@@ -197,8 +198,8 @@ def _match(names: list[str], known: dict, named: dict[str, str], source: str) ->
     for role, name in named.items():
         if name.isdecimal() and 1 <= int(name) <= len(names):
             of[role] = int(name) - 1
-        elif plain(name) in positions:
-            of[role] = positions[plain(name)]
+        elif name in names or (plain(name) and plain(name) in positions):
+            of[role] = names.index(name) if name in names else positions[plain(name)]
         elif (role, plain(name)) != ("time", "none"):
             raise ValueError(
                 f"{source}: MOVIELENS_COLUMNS names {name!r} for the {role}; the columns are {', '.join(names)[:300]}"
@@ -238,15 +239,15 @@ def _missing(missing: list[str], names: list[str], rows: list[list[str]], of: di
     listed = ", ".join(names)[:300]
     numbers = [sum(not value.strip() or is_number(value) for value in row) for row in rows[1:] or rows]
     if len(names) > MATRIX_COLUMNS and "item" in missing and min(numbers) > 0.8 * len(names):
-        user = names[of["user"]] if "user" in of else None
-        read = '"…"' if user or not any(map(is_number, rows[0])) else '"…", has_header=False'
+        user = names[of["user"]] if "user" in of else "" if not rows[0][0] else None
+        read = '"…", has_header=False' if all(map(is_number, rows[0])) else '"…"'
         return (
             f"{len(names)} columns of numbers: a matrix with a column for each item. Make it a table with a row for each "
             f"rating, in polars with pl.read_csv({read}, infer_schema_length=None)"
             + ('.with_row_index("user")' if user is None else "")
-            + f'.unpivot(index="{user or "user"}", variable_name="item", value_name="rating").drop_nulls("rating")'
-            '.write_parquet("ratings.parquet"), after .drop(…) of columns that are no items, as the first of Jester, a '
-            "count; set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating"
+            + f'.unpivot(index="{"user" if user is None else user}", variable_name="item", value_name="rating")'
+            '.drop_nulls("rating").write_parquet("ratings.parquet"), after .drop(…) of columns that are no items, as the '
+            "first of Jester, a count; set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating"
         )
     if missing == ["user"]:
         return (

@@ -5,6 +5,7 @@ Text is read in blocks, whatever its encoding, separator and quoting; parquet is
 """
 
 import codecs
+import dataclasses
 import gzip
 import re
 from collections.abc import Iterator
@@ -150,7 +151,9 @@ def read_titles(path: Path, item: str, rated: pl.Series, source: str) -> tuple[p
             text = b"".join(_blocks(file, Reading(source)))
         columns, ids = find_titles(_head(text), item, source)
         first_line = 2 if columns.header else 1
-        df = _parse(text.partition(b"\n")[2] if columns.header else text, _with_ids(columns, ids), source, first_line)
+        df, _ = _parse(
+            text.partition(b"\n")[2] if columns.header else text, _with_ids(columns, ids), source, first_line
+        )
     missing = [pl.lit(None, pl.String).alias(name) for name in ("year", "genres") if name not in columns.of]
     title = pl.col("title").str.strip_chars()
     df = df.with_columns(*(_clean(str(i)) for i in ids), pl.when(title != "").then(title).alias("title"), *missing)
@@ -219,7 +222,7 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
                 columns = find_columns(_head(text), named, reading.source)
                 if columns.header:
                     text, first_line = text.partition(b"\n")[2], first_line + 1
-            df = _parse(text, columns, reading.source, first_line)
+            df, layout = _parse(text, columns, reading.source, first_line)
             df = df.with_columns(_clean("user"), _clean("item"), _rating(pl.String))
             if number == 0:
                 _look(df, columns, reading)
@@ -233,7 +236,6 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
             wrong_df = df.with_row_index("row").filter(_is_wrong(reading)).head(1)
             if not wrong_df.is_empty():
                 row = wrong_df.row(0, named=True)
-                layout = _layout(columns, text)
                 line = first_line + tables.line_of(text, layout.separator[0], layout.header, row["row"])
                 raise tables.wrong(reading.source, line, _what(row, reading))
             _select(df, reading).write_parquet(work / f"block-{number:06}.parquet", compression="lz4")
@@ -243,13 +245,31 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
     return pl.scan_parquet(work / "block-*.parquet")
 
 
-def _parse(text: bytes, columns: Columns, source: str, first_line: int) -> pl.DataFrame:
-    """Read lines into a column of text for each role, null where nothing is; empty lines are left out."""
+def _parse(text: bytes, columns: Columns, source: str, first_line: int) -> tuple[pl.DataFrame, Layout]:
+    """Read lines into a column of text for each role, null where nothing is; empty lines are left out.
+
+    Quotes that do not match are parts of the values where each line has its number of values without them.
+    """
     if columns.separator == " ":
         text = re.sub(rb"(?m)^ +| +(?=\r?$)", b"", re.sub(rb"  +", b" ", text))
     elif re.search(rb'[,;] +"', text[: 2**16]):
         text = re.sub(rb'([,;]) +"', rb'\1"', text)  # a blank before quotes would make them parts of the value
-    layout = _layout(columns, text)
+    separator = columns.separator
+    quoted = len(separator) == 1 and (separator in QUOTED or not _is_plain(text[: 2**16].rpartition(b"\n")[0], columns))
+    layout = Layout("", "", separator, header=quoted, encoding="utf-8")  # quotes are expected where a header is
+    try:
+        return _parse_as(layout, text, columns, source, first_line), layout
+    except ValueError:
+        if not quoted or not _is_plain(text, columns):
+            raise
+        layout = dataclasses.replace(layout, header=False)
+        df = _parse_as(layout, text, columns, source, first_line)
+        if "title" not in columns.of and any(df.select(pl.all().str.contains('"').any()).row(0)):
+            raise  # a quote in an id or a number is a slip
+        return df, layout
+
+
+def _parse_as(layout: Layout, text: bytes, columns: Columns, source: str, first_line: int) -> pl.DataFrame:
     schema = {f"_{i}": pl.String for i in range(len(columns.names))}
     df = tables.parse(text, schema, layout, source, first_line)
     df = df.filter(pl.any_horizontal(pl.col(*schema).is_not_null()))
@@ -259,17 +279,10 @@ def _parse(text: bytes, columns: Columns, source: str, first_line: int) -> pl.Da
     return df.with_columns(pl.all().str.replace(r'^"(.*)"$', "$1").str.replace_all('""', '"', literal=True))
 
 
-def _layout(columns: Columns, text: bytes) -> Layout:
-    """Say how a table is written, for `tables.parse`, which expects quotes where it expects a header.
-
-    Where each line has its number of values without them, quotes are parts of the values: they need not match.
-    """
-    quoted = columns.separator in QUOTED
-    if not quoted:
-        lines = [line for line in text[: 2**16].split(b"\n")[:-1] if line.strip()]
-        n_more = len(columns.names) - 1
-        quoted = b'"' in text[: 2**16] and any(line.count(columns.separator.encode()) != n_more for line in lines)
-    return Layout("", "", columns.separator, header=quoted and len(columns.separator) == 1, encoding="utf-8")
+def _is_plain(text: bytes, columns: Columns) -> bool:
+    """Say whether each line has its number of values if quotes mean nothing."""
+    separator, n_more = columns.separator.encode(), len(columns.names) - 1
+    return b'"' not in text or all(line.count(separator) == n_more for line in text.split(b"\n") if line.strip())
 
 
 # From bytes to lines of UTF-8
