@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from utilities.columns import ONE_USER, find_columns, find_titles, named_columns
@@ -168,6 +170,13 @@ def test_a_matrix_is_refused_with_how_to_unpivot_it(lines):
         found(*lines)
 
 
+@pytest.mark.parametrize(("first", "index"), [("userId", "userId"), ("", ""), ("x", "user")])
+def test_a_matrix_is_unpivoted_by_its_column_of_users_if_it_has_one(first, index):
+    lines = [",".join([first, *map(str, range(1, 41))]), ",".join(["7", *["", "3"] * 20])]
+    with pytest.raises(ValueError, match=re.escape(f'.unpivot(index="{index}", variable_name="item"')):
+        found(*lines)
+
+
 def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     names = "id,book_id,isbn,original_title,title,original_publication_year"
     columns, ids = find_titles([names], "book_id", "books.csv")
@@ -188,7 +197,7 @@ def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     ("lines", "separator", "of"),
     [
         (
-            ["0110912::Pulp Fiction (1994)::Crime|Thriller", "0111161::Up (2009)::Drama"],
+            ["0110912::Pulp Fiction Two (1994)::Crime|War", "0111161::Up and Down (2009)::Drama|War"],
             "::",
             {"title": 1, "genres": 2},
         ),

@@ -565,7 +565,7 @@ def test_ids_are_looked_for_in_the_column_that_has_them(write, monkeypatch):
     monkeypatch.setenv("MOVIELENS_TITLES", write("id,book_id,title", other, "books.csv"))
     assert load_movies(path)["title"].to_list() == [f"Book {n}" for n in range(1, 41)]
     assert notes_of(path)["titles"] == "40 of 40 items, by column id of books.csv"
-    known = [(41 - n, n, f"Book {n}") for n in range(1, 31)]
+    known = [(n, n if n <= 30 else n + 500, f"Book {n}") for n in range(1, 41)]
     monkeypatch.setenv("MOVIELENS_TITLES", write("id,book_id,title", known, "books.csv"))
     assert notes_of(path)["titles"] == "30 of 40 items, by column book_id of books.csv"
 
