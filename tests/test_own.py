@@ -1,6 +1,7 @@
 """Files shaped like those that people have, with invented contents, read as they lie and refused where they are broken."""
 
 import ast
+import dataclasses
 import gzip
 import json
 import os
@@ -27,7 +28,7 @@ from utilities import (
     tables,
 )
 from utilities.columns import ONE_USER
-from utilities.inspect import describe
+from utilities.inspect import _skipped, describe
 from utilities.own import own_file
 from utilities.settings import ROOT
 
@@ -505,6 +506,11 @@ def test_ratings_that_are_mostly_no_numbers_are_refused_by_their_column(write):
     )
 
 
+@pytest.mark.parametrize("header", ["PK,user,item,rating", "[pk],[user],[item],[rating]", "#pk,user,item,rating"])
+def test_a_header_that_begins_as_other_files_do_is_a_header(write, header):
+    assert triples_of(write(header, [(n, *row) for n, row in enumerate(TRIPLES)])) == EXPECTED
+
+
 def test_a_path_where_nothing_is_and_an_empty_folder_are_refused(folder):
     assert "and the path of a file of ratings" in refused(str(folder / "none.csv"))
     assert refused(str(folder)) == "files is a folder without parquet files; name a file in it"
@@ -672,6 +678,13 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
     assert re.search(r"(?m)^kept        \d+ ratings of the 10 most-rated items", said)
     assert "No titles: " in said
     assert "No timestamps: " not in said
+
+
+def test_inspecting_where_no_notebooks_are_names_no_sections(write, tmp_path):
+    config = settings(write("user,item,rating", TRIPLES))
+    assert any(line.startswith("No timestamps: skipped are ") for line in _skipped(config))
+    (line,) = _skipped(dataclasses.replace(config, root=tmp_path))
+    assert line.startswith("The ids stand for titles")
 
 
 def test_inspecting_from_the_command_line_ends_with_one_sentence_if_the_file_is_refused(write, environment):

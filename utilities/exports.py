@@ -37,8 +37,8 @@ EMPTY = ("", "NaN", "nan", "NA", "N/A", "<NA>", "null", "NULL", "None", "\\N")  
 # What is no table, by its start, and what to do, with the file's name for {0} and what opens it for {1}. The last
 # one is for what has no text.
 KINDS = {
-    rb"PK": "is a zip archive or a workbook: unpack it, or save the sheet as CSV, and name that file",
-    rb"\s*\[": 'is JSON: make it a table first, in polars with pl.read_json("{0}").write_parquet("ratings.parquet")',
+    rb"PK[\x03\x05]": "is a zip archive or a workbook: unpack it, or save the sheet as CSV, and name that file",
+    rb"\s*\[\s*[\[{]": 'is JSON: make it a table first, in polars with pl.read_json("{0}").write_parquet("ratings.parquet")',
     rb"\{\s*\"": "is JSON: make it a table first, in polars, if there is an object in each line, with "
     'pl.read_ndjson("{0}", infer_schema_length=None).write_parquet("ratings.parquet")',
     rb"\{": "has a dictionary of Python in each line: make it a table first, with polars, ast and gzip: pl.DataFrame("
