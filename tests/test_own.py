@@ -350,6 +350,16 @@ def test_parquet_with_bytes_lists_and_structs_is_read_by_its_columns_names(folde
     assert triples_of(str(folder / "my.parquet")) == EXPECTED
 
 
+def test_parquet_with_hashes_for_ids_and_nan_for_no_rating_is_read(folder, monkeypatch):
+    df = pl.DataFrame(TRIPLES, schema=["user", "item", "rating"], orient="row")
+    df = df.with_columns(pl.col("user").cast(pl.UInt64) + 2**63 + 100, pl.col("rating").cast(pl.Float64))
+    nan_df = df.head(3).with_columns(rating=pl.lit(float("nan")))
+    pl.concat([df, nan_df]).write_parquet(folder / "my.parquet")
+    assert f"row {df.height + 1}: there is no rating" in refused(str(folder / "my.parquet"))
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty")
+    assert triples_of(str(folder / "my.parquet")) == EXPECTED
+
+
 # What is refused
 
 
