@@ -243,11 +243,11 @@ def _missing(missing: list[str], names: list[str], rows: list[list[str]], of: di
         read = '"…", has_header=False' if all(map(is_number, rows[0])) else '"…"'
         return (
             f"{len(names)} columns of numbers: a matrix with a column for each item. Make it a table with a row for each "
-            f"rating, in polars with pl.read_csv({read}, infer_schema_length=None)"
+            f"rating, in polars with pl.read_csv({read}, infer_schema_length=None).drop([])"
             + ('.with_row_index("user")' if user is None else "")
             + f'.unpivot(index="{"user" if user is None else user}", variable_name="item", value_name="rating")'
-            '.drop_nulls("rating").write_parquet("ratings.parquet"), after .drop(…) of columns that are no items, as the '
-            "first of Jester, a count; set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating"
+            '.drop_nulls("rating").write_parquet("ratings.parquet"), with columns that are no items in .drop([]), as '
+            '"column_0" of Jester, a count; set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating'
         )
     if missing == ["user"]:
         return (
