@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from utilities.columns import ONE_USER, find_columns, find_titles, named_columns
@@ -42,6 +44,66 @@ def test_a_column_that_is_named_wins_and_the_others_are_still_found():
         "rating": "food_rating",
     }
     assert found(header, rating="4")[2]["rating"] == "food_rating"
+
+
+def test_a_number_is_a_place_even_where_another_value_of_the_first_line_is_that_number():
+    assert find_columns(["3 1 2", "3 2 4"], {"user": "1", "item": "2", "rating": "3"}, "ft.txt").of == {
+        "user": 0,
+        "item": 1,
+        "rating": 2,
+    }
+
+
+def test_a_column_that_is_named_for_one_role_is_not_taken_for_another():
+    with pytest.raises(
+        ValueError, match=r"no column is known as item; .* MOVIELENS_COLUMNS=user=ID,item=…,rating=Rating$"
+    ):
+        found("ID,Name,Rating", user="ID")
+    assert found("ID,Name,Rating", user="ID", item="Name")[2] == {"user": "ID", "item": "Name", "rating": "Rating"}
+
+
+def test_a_name_of_signs_alone_is_no_name_of_another_column():
+    header = ",user,item,★"
+    assert find_columns([header, "0,1,2,3"], {"rating": "★"}, "my.csv").of["rating"] == 3
+    with pytest.raises(ValueError, match="names '…' for the rating"):
+        found(header, rating="…")
+
+
+def test_a_users_rating_is_taken_before_one_that_may_be_the_average():
+    assert found("anime_id,name,rating,user_id,user_rating")[2]["rating"] == "user_rating"
+
+
+def test_types_in_names_are_left_out_as_recbole_writes_them():
+    header = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
+    assert found(header, "1\t2\t3.0\t881250949.0")[2] == dict(
+        zip(("user", "item", "rating", "time"), header.split("\t"), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        (['"1" "u1" "Toy Story (1995)" 3', '"2" "u1" "Up (2009)" 4'], 1),  # R's numbers of rows
+        (["u1,i1,3,", "u1,i2,4,"], 0),
+        (
+            ["7,1,3,881250949", "7,2,4,881250950"],
+            0,
+        ),  # times, which the header forgot: what is too much is refused later
+    ],
+)
+def test_a_header_with_one_name_less_than_values_belongs_to_the_columns_that_have_names(rows, first):
+    separator = "," if "," in rows[0] else " "
+    columns = find_columns([separator.join(['"user"', '"item"', '"rating"']), *rows], {}, "r.txt")
+    assert (columns.separator, columns.of) == (separator, {"user": first, "item": first + 1, "rating": first + 2})
+
+
+@pytest.mark.parametrize(("line", "separator"), [("  63     1   3.5", " "), ("63\t\t1\t\t3.5", "\t\t")])
+def test_what_stands_between_two_values_may_be_several_blanks_or_tabs(line, separator):
+    assert found(line, line, user="1", item="2", rating="3")[0] == separator
+
+
+def test_a_carriage_return_inside_a_line_is_no_reason_to_stop():
+    assert found("user,item,rating,review", "1,2,3,so\rso")[2]["rating"] == "rating"
 
 
 def test_the_setting_of_columns_takes_names_with_commas_and_refuses_other_roles():
@@ -100,7 +162,7 @@ def test_an_export_of_one_person_is_refused_with_what_can_be_done(header):
     "lines",
     [
         [",".join(["74", *["99"] * 50, *["-7.82"] * 50])] * 2,
-        [",".join(["user_id", *(f"joke{i}" for i in range(100))]), ",".join(["1"] * 101)],
+        [",".join(["user_id", *(f"joke{i}" for i in range(100))]), ",".join(["1", *["", "3"] * 50])],
     ],
 )
 def test_a_matrix_is_refused_with_how_to_unpivot_it(lines):
@@ -108,20 +170,41 @@ def test_a_matrix_is_refused_with_how_to_unpivot_it(lines):
         found(*lines)
 
 
-def test_netflixs_blocks_are_refused_with_how_to_put_the_movie_beside_each_rating():
-    with pytest.raises(ValueError, match=r"a line '1:' above the ratings of each movie.*forward_fill"):
-        found("1:", "1488844,3,2005-09-06")
+@pytest.mark.parametrize(("first", "index"), [("userId", "userId"), ("", ""), ("x", "user")])
+def test_a_matrix_is_unpivoted_by_its_column_of_users_if_it_has_one(first, index):
+    lines = [",".join([first, *map(str, range(1, 41))]), ",".join(["7", *["", "3"] * 20])]
+    with pytest.raises(ValueError, match=re.escape(f'.unpivot(index="{index}", variable_name="item"')):
+        found(*lines)
 
 
 def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     names = "id,book_id,isbn,original_title,title,original_publication_year"
-    columns = find_titles([names], "book_id", "books.csv")
+    columns, ids = find_titles([names], "book_id", "books.csv")
     assert {role: columns.names[i] for role, i in columns.of.items()} == {
-        "item": "book_id",
         "title": "title",
         "year": "original_publication_year",
     }
+    assert [columns.names[i] for i in ids] == ["book_id", "id", "isbn"]
+    columns, _ = find_titles(["WineID,WineryName,WineName"], "WineID", "wines.csv")
+    assert columns.of == {"title": 2}
     with pytest.raises(
         ValueError, match=r"books.csv: its columns are asin, price; MOVIELENS_TITLES needs ids, under the name"
     ):
         find_titles(["asin,price"], "asin", "books.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "separator", "of"),
+    [
+        (
+            ["0110912::Pulp Fiction Two (1994)::Crime|War", "0111161::Up and Down (2009)::Drama|War"],
+            "::",
+            {"title": 1, "genres": 2},
+        ),
+        (["1|Toy Story (1995)|01-Jan-1995||0|1", "2|GoldenEye (1995)|01-Jan-1995||1|0"], "|", {"title": 1}),
+        (["1,2003,Dinosaur Planet", "2,2004,Character"], ",", {"title": 2}),
+    ],
+)
+def test_titles_without_names_of_columns_are_the_first_texts_after_the_ids(lines, separator, of):
+    columns, ids = find_titles(lines, "2", "movies.dat")
+    assert (columns.separator, columns.header, columns.of, ids) == (separator, False, of, [0])

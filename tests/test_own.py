@@ -1,5 +1,7 @@
 """Files shaped like those that people have, with invented contents, read as they lie and refused where they are broken."""
 
+import ast
+import dataclasses
 import gzip
 import json
 import os
@@ -26,7 +28,7 @@ from utilities import (
     tables,
 )
 from utilities.columns import ONE_USER
-from utilities.inspect import describe
+from utilities.inspect import _skipped, describe
 from utilities.own import own_file
 from utilities.settings import ROOT
 
@@ -141,6 +143,59 @@ def test_what_was_watched_but_not_rated_is_left_out_of_an_anime_list(write, monk
     assert rating_scale(path) == (1, 10, 1)
 
 
+@pytest.mark.parametrize("nothing", ["", "NaN", "NULL", "\\N"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_rows_without_a_user_an_item_or_a_rating_are_left_out_if_it_is_said(
+    write, folder, monkeypatch, nothing, suffix
+):
+    holes = [(7, 7, nothing), (nothing, 7, 3), (7, nothing, 3)]
+    path = write("user,item,rating", [*TRIPLES[:9], *holes, *TRIPLES[9:]])
+    if suffix == "parquet":
+        pl.read_csv(path, null_values=nothing).write_parquet(path := str(folder / "my.parquet"))
+    assert "MOVIELENS_NOT_RATED=empty leaves such rows out" in refused(path)
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty")
+    assert triples_of(path) == EXPECTED
+    assert notes_of(path)["not rated"] == "empty: 3 rows left out"
+
+
+def test_what_is_empty_is_left_out_beside_numbers_and_the_messages_say_both(write, monkeypatch):
+    rows = [(*pair, rating) for rating, n in ((0, 300), ("", 20)) for pair in PAIRS[:n]]
+    path = write("user,item,rating", [*TRIPLES, *rows])
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty")
+    assert (
+        "set MOVIELENS_NOT_RATED=empty,0 to leave these rows out; if it is a rating, set MOVIELENS_NOT_RATED=empty,none"
+        in (refused(path))
+    )
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "0")
+    assert "(MOVIELENS_NOT_RATED=0,empty leaves such rows out)" in refused(path)
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty,0")
+    assert triples_of(path) == EXPECTED
+    assert notes_of(path)["not rated"] == "empty: 20 rows left out, 0: 300 rows left out"
+
+
+def test_filmtrusts_columns_are_taken_by_their_places_whatever_the_first_line_has(write, monkeypatch):
+    path = write("", [(3, 1, 2), *TRIPLES], separator=" ")
+    monkeypatch.setenv("MOVIELENS_COLUMNS", "user=1,item=2,rating=3")
+    assert set(triples_of(path)) == {(3, 1, 2.0), *EXPECTED} - ({(3, 1, 2.0)} if (3, 1) in PAIRS else set())
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_quotes_in_reviews_that_do_not_match_are_parts_of_them(write, monkeypatch, separator):
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 500)
+    rows = [(*row, ['5" wide', '"so', '"so" so', "so", '"so"'][n % 5]) for n, row in enumerate(TRIPLES)]
+    path = write("user,item,rating,review", rows, separator=separator)
+    assert triples_of(path) == EXPECTED
+    rows[400] = (3, 4, "five", 'so"')
+    assert refused(write("user,item,rating,review", rows, separator=separator)).startswith(
+        "my.csv, line 402: rating is 'five'"
+    )
+
+
+def test_ratings_that_are_true_or_false_are_one_or_zero(write):
+    path = write("user,item,rating", [(user, item, str(stars > 3)) for user, item, stars in TRIPLES])
+    assert triples_of(path) == [(user, item, float(stars > 3)) for user, item, stars in EXPECTED]
+
+
 def test_amazons_ids_are_text_and_get_numbers_in_their_order(write, monkeypatch):
     rows = [(f"B{item:06}", f"A{99 - user}", float(stars), 1_300_000_000 + user) for user, item, stars in TRIPLES]
     path = write("", rows)
@@ -180,6 +235,12 @@ def test_lines_as_movielens_has_them_need_no_header_and_are_told(write, separato
         pytest.param({"end": "\r\n", "separator": ";"}, None, id="lines as in Windows"),
         pytest.param({"end": "\r"}, None, id="lines as on old Macs"),
         pytest.param({"end": ",\n"}, None, id="a separator at the end of each line"),
+        pytest.param({"separator": "\t", "quote": '"'}, None, id="quotes between tabs"),
+        pytest.param({"separator": "\t\t"}, None, id="two tabs"),
+        pytest.param({"separator": "   ", "end": " \n"}, None, id="blanks"),
+        pytest.param({"separator": ", ", "quote": '"'}, None, id="blanks before quotes"),
+        pytest.param({"separator": ";"}, lambda text: b"sep=;\n" + text, id="Excel's line about the separator"),
+        pytest.param({}, lambda text: b"# from somewhere\n% as it was\n" + text, id="comments above"),
         pytest.param({}, gzip.compress, id="gzipped"),
         pytest.param({}, lambda text: text + b"\n\n", id="empty lines at the end"),
         pytest.param({}, lambda text: re.sub(rb"(?m)^(\d+),(\d+)", rb"\1.0, \2.0", text), id="as pandas writes gaps"),
@@ -251,12 +312,24 @@ def test_parquet_and_a_folder_of_it_are_taken_with_their_types(folder):
         ("12/31/2019", 1577750400),
         ("31/12/2019 00:00", 1577750400),
         ("Sep 6, 2005", 1125964800),
+        ("20050906", 1125964800),
+        ("9/26/05 00:00", 1127692800),
+        ("9/26/2005 01:00:00 PM", 1127739600),
+        ("26-Sep-2005", 1127692800),
+        ("Tue Sep 06 01:00:00 +0100 2005", 1125964800),
+        (" 881250949", 881250949),
     ],
 )
 def test_times_are_unix_seconds_whatever_they_were(write, time, seconds):
     path = write("user,item,rating,date", [(*row, time) for row in TRIPLES], separator=";")
     assert load_ratings(path)["timestamp"].unique().to_list() == [seconds]
     assert needs("timestamps", path)
+
+
+@pytest.mark.parametrize("time", ["2005", "0", "86400"])
+def test_numbers_too_small_for_seconds_are_refused_and_not_taken_for_1970(write, time):
+    path = write("user,item,rating,date", [(*row, time) for row in TRIPLES])
+    assert f"{time!r} in column 'date' is too small for a time: " in refused(path)
 
 
 def test_dates_that_may_have_the_month_first_are_refused_until_they_are_left_out(write, monkeypatch):
@@ -266,27 +339,49 @@ def test_dates_that_may_have_the_month_first_are_refused_until_they_are_left_out
     assert not needs("timestamps", path)
 
 
+def test_parquet_with_bytes_lists_and_structs_is_read_by_its_columns_names(folder):
+    df = pl.DataFrame(TRIPLES, schema=["user", "item", "stars"], orient="row")
+    lists = pl.lit(pl.Series([[1, 2]])).first()
+    df.select(
+        images=lists, item=pl.col("item").cast(pl.String).cast(pl.Binary), user="user", review=pl.struct("stars")
+    ).write_parquet(folder / "my.parquet")
+    assert triples_of(str(folder / "my.parquet"))[0][0] == 1
+    assert notes_of(str(folder / "my.parquet"))["columns"] == "user = user, item = item, rating = review.stars, no time"
+    assert triples_of(str(folder / "my.parquet")) == EXPECTED
+
+
+def test_parquet_with_hashes_for_ids_and_nan_for_no_rating_is_read(folder, monkeypatch):
+    df = pl.DataFrame(TRIPLES, schema=["user", "item", "rating"], orient="row")
+    df = df.with_columns(pl.col("user").cast(pl.UInt64) + 2**63 + 100, pl.col("rating").cast(pl.Float64))
+    nan_df = df.head(3).with_columns(rating=pl.lit(float("nan")))
+    pl.concat([df, nan_df]).write_parquet(folder / "my.parquet")
+    assert f"row {df.height + 1}: there is no rating" in refused(str(folder / "my.parquet"))
+    monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty")
+    assert triples_of(str(folder / "my.parquet")) == EXPECTED
+
+
 # What is refused
 
 
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("3,4,,1", "there is no rating"),
-        ("3,4", "there is no rating"),
-        ('3,"",2,1', "there is no item"),
-        (",4,2,1", "there is no user"),
-        ("3,4,2,", "there is no time"),
-        ("3,4,NaN,1", "rating is 'NaN', not a number"),
+        ("3,4,,1", "there is no rating (MOVIELENS_NOT_RATED=empty leaves such rows out)"),
+        ("3,4", "there is no rating (MOVIELENS_NOT_RATED=empty leaves such rows out)"),
+        ('3,"",2,1', "there is no item (MOVIELENS_NOT_RATED=empty leaves such rows out)"),
+        (",4,2,1", "there is no user (MOVIELENS_NOT_RATED=empty leaves such rows out)"),
+        ("3,4,2,", "there is no time (time=none in MOVIELENS_COLUMNS leaves times out)"),
+        ("3,4,NaN,1", "there is no rating (MOVIELENS_NOT_RATED=empty leaves such rows out)"),
         ("3,4,good,1", "rating is 'good', not a number"),
         ("3,4,inf,1", "rating is 'inf', not a number"),
         ("3,4,2,1,2", "'2' is one too many"),
         (
             "3,4,2,yesterday",
-            "time is 'yesterday', not one like the first (MOVIELENS_COLUMNS=time=none leaves times out)",
+            "time is 'yesterday', not one like the first (time=none in MOVIELENS_COLUMNS leaves times out)",
         ),
-        ("3,4,2,-5", "time is '-5', not one like the first (MOVIELENS_COLUMNS=time=none leaves times out)"),
+        ("3,4,2,-5", "time is '-5', not one like the first (time=none in MOVIELENS_COLUMNS leaves times out)"),
         ('3,4,2,"1', "quotes do not match"),
+        ('"3,4,2,1', "quotes do not match"),
     ],
 )
 @pytest.mark.parametrize("block", [tables.BLOCK_BYTES, 300])
@@ -306,8 +401,9 @@ def test_lines_are_counted_inside_quotes(write):
 def test_a_row_of_parquet_is_named_by_its_number(folder):
     df = pl.DataFrame(TRIPLES, schema=["user", "item", "rating"], orient="row").with_row_index("n")
     df.with_columns(rating=pl.when(pl.col("n") != 76).then("rating")).write_parquet(folder / "my.parquet")
-    expected = "my.parquet, row 77: there is no rating; correct it or drop the row"
-    assert refused(str(folder / "my.parquet")) == expected
+    assert refused(str(folder / "my.parquet")) == (
+        "my.parquet, row 77: there is no rating (MOVIELENS_NOT_RATED=empty leaves such rows out); correct it or drop the row"
+    )
 
 
 def test_a_rating_outside_the_scale_that_is_set_is_named_with_its_line(write, monkeypatch):
@@ -331,17 +427,98 @@ def test_too_few_ratings_users_or_items_are_refused_with_how_many_are_needed(wri
     assert refused(write("", [], "e.csv")) == "e.csv: no ratings in it"
 
 
+def objects(write):
+    """Give the ratings as objects, one a line, as a program would write them."""
+    return "".join(write({"user": user, "item": item, "rating": stars}) + "\n" for user, item, stars in TRIPLES)
+
+
+def wide():
+    stars_of = {(user, item): stars for user, item, stars in TRIPLES}
+    rows = ([user, *(stars_of.get((user, item), "") for item in range(1, 41))] for user in range(1, 61))
+    return "\n".join(",".join(map(str, row)) for row in [["user", *range(1, 41)], *rows])
+
+
+def netflix():
+    by_item = sorted(TRIPLES, key=lambda row: row[1])
+    lines = (
+        ("" if n and by_item[n - 1][1] == item else f"{item}:\n") + f"{user},{stars},2005-09-06\n"
+        for n, (user, item, stars) in enumerate(by_item)
+    )
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("r.json", objects(json.dumps).encode(), "JSON"),
+        ("r.json.gz", gzip.compress(objects(json.dumps).encode()), "JSON"),
+        ("all.json", b"[" + b",".join(objects(json.dumps).encode().splitlines()) + b"]", "JSON"),
+        ("py.json", objects(str).encode(), "a dictionary of Python in each line"),
+        ("py.json.gz", gzip.compress(objects(str).encode()), "a dictionary of Python in each line"),
+        ("combined.txt", netflix().encode(), "a line with a movie's number above its ratings"),
+        (
+            "beer.txt",
+            "".join(
+                f"beer/beerId: {i}\nreview/overall: {r}\nreview/profileName: {u}\n\n" for u, i, r in TRIPLES
+            ).encode(),
+            "a line for each value",
+        ),
+        (
+            "r.mtx",
+            b"%%MatrixMarket matrix coordinate\n60 40 99\n"
+            + "".join("{} {} {}\n".format(*row) for row in TRIPLES).encode(),
+            "a sparse matrix",
+        ),
+        ("wide.csv", wide().encode(), "a matrix with a column for each item"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_a_line_of_polars_that_makes_it_one(folder, monkeypatch, name, content, what):
+    (folder / name).write_bytes(content)
+    message = refused(str(folder / name))
+    assert what in message
+    monkeypatch.chdir(folder)
+    line = re.search(r'pl\.(read_|DataFrame\().*\.write_parquet\("ratings.parquet"\)', message).group()
+    exec(line.replace("…", name), {"pl": pl, "ast": ast, "gzip": gzip})
+    assert triples_of(str(folder / "ratings.parquet")) == EXPECTED
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"PK\x03\x04", "is a zip archive or a workbook: unpack it, or save the sheet as CSV"),
-        (b'{"user": 1}', "is JSON: turn it into a table first, in polars"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "is no text: if it is an archive, unpack it"),
+        (b"BZh91AY&SY\x0c\x00\x01", "is no text: "),
+        (b"<!DOCTYPE html>", "is HTML or XML, as a browser saves a page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "only says where Git LFS keeps the file"),
         (gzip.compress(b"user,item,rating\n" + b"1,2,3\n" * 99)[:-9], "is broken off or damaged: "),
+        (b"PAR1 and then something else", "cannot read it or convert it in "),
     ],
 )
 def test_another_kind_of_file_is_refused_with_what_to_do(folder, content, message):
     (folder / "my.csv").write_bytes(content)
-    assert f"my.csv {message}" in refused(str(folder / "my.csv"))
+    assert message in refused(str(folder / "my.csv"))
+
+
+def test_a_column_that_numbers_the_rows_is_not_taken_for_items(write, monkeypatch):
+    path = write("ID,Movie_Name,Username,Star", [(n, f"m{i:02}", u, s) for n, (u, i, s) in enumerate(TRIPLES)])
+    assert re.search(
+        r"has another item, .*item = ID.* the columns are ID, Movie_Name, .*item=… in MOVIELENS_COLUMNS", refused(path)
+    )
+    monkeypatch.setenv("MOVIELENS_COLUMNS", "item=Movie_Name")
+    assert triples_of(path) == EXPECTED
+
+
+def test_ratings_that_are_mostly_no_numbers_are_refused_by_their_column(write):
+    path = write("user,item,rating", [(user, item, f"{stars}/5") for user, item, stars in TRIPLES])
+    assert (
+        f"'{STARS[0]}/5' in column 'rating' is no number, as most there; if another column has the ratings"
+        in refused(path)
+    )
+
+
+@pytest.mark.parametrize("header", ["PK,user,item,rating", "[pk],[user],[item],[rating]", "#pk,user,item,rating"])
+def test_a_header_that_begins_as_other_files_do_is_a_header(write, header):
+    assert triples_of(write(header, [(n, *row) for n, row in enumerate(TRIPLES)])) == EXPECTED
 
 
 def test_a_path_where_nothing_is_and_an_empty_folder_are_refused(folder):
@@ -391,11 +568,39 @@ def test_titles_years_and_genres_come_from_a_second_file(write, monkeypatch):
         (2, 'Book 2, a "novel"', 1992, ["War", "Love story"]),
     ]
     assert settings(path).release.has == {"titles", "genres"}
-    assert notes_of(path)["titles"] == "39 of 40 items, from books.csv"
+    assert notes_of(path)["titles"] == "39 of 40 items, by column book_id of books.csv"
     write("id,title", [("x", "X")], "books.csv")
     assert "books.csv: none of its 1 ids, as 'x', was rated in my.csv, where ids are as " in refused(path)
     monkeypatch.setenv("MOVIELENS_TITLES", titles + "x")
     assert "MOVIELENS_TITLES: there is no file" in refused(path)
+
+
+def test_ids_are_looked_for_in_the_column_that_has_them(write, monkeypatch):
+    path = write("user_id,book_id,rating", TRIPLES)
+    other = [(n, 37 * n % 1000 + 100, f"Book {n}") for n in range(1, 41)]  # as goodbooks-10k had them at first
+    monkeypatch.setenv("MOVIELENS_TITLES", write("id,book_id,title", other, "books.csv"))
+    assert load_movies(path)["title"].to_list() == [f"Book {n}" for n in range(1, 41)]
+    assert notes_of(path)["titles"] == "40 of 40 items, by column id of books.csv"
+    known = [(n, n if n <= 30 else n + 500, f"Book {n}") for n in range(1, 41)]
+    monkeypatch.setenv("MOVIELENS_TITLES", write("id,book_id,title", known, "books.csv"))
+    assert notes_of(path)["titles"] == "30 of 40 items, by column book_id of books.csv"
+
+
+@pytest.mark.parametrize(
+    ("genres", "expected"),
+    [
+        ("Children's|Film-Noir", ["Children's", "Film-Noir"]),
+        ("War; Love story", ["War", "Love story"]),
+        ('["War", "Love story"]', ["War", "Love story"]),
+        ("""[{'id': 1, 'name': 'War'}, {'id': 2, 'name': "Children's"}]""", ["War", "Children's"]),
+        ("[]", []),
+    ],
+)
+def test_genres_are_parted_however_they_are_written(write, monkeypatch, genres, expected):
+    path = write("user_id,movieId,rating", TRIPLES)
+    titles = write("id,title,genres", [(n, f"Film {n} (1999)", genres) for n in range(1, 41)], "movies.tsv", "\t")
+    monkeypatch.setenv("MOVIELENS_TITLES", titles)
+    assert load_movies(path).row(0) == (1, "Film 1", 1999, expected)
 
 
 def test_years_in_brackets_are_taken_off_titles_and_text_ids_find_theirs(write, monkeypatch):
@@ -483,6 +688,13 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
     assert re.search(r"(?m)^kept        \d+ ratings of the 10 most-rated items", said)
     assert "No titles: " in said
     assert "No timestamps: " not in said
+
+
+def test_inspecting_where_no_notebooks_are_names_no_sections(write, tmp_path):
+    config = settings(write("user,item,rating", TRIPLES))
+    assert any(line.startswith("No timestamps: skipped are ") for line in _skipped(config))
+    (line,) = _skipped(dataclasses.replace(config, root=tmp_path))
+    assert line.startswith("The ids stand for titles")
 
 
 def test_inspecting_from_the_command_line_ends_with_one_sentence_if_the_file_is_refused(write, environment):

@@ -45,6 +45,8 @@ def test_counts_and_a_single_value_are_no_ratings():
         ValueError, match=r"my.csv: the ratings go from 1 to 352698, as counts do; .*MOVIELENS_SCALE=1:352698"
     ):
         find_scale(counts([1, 8, 352698]), (), "my.csv")
+    with pytest.raises(ValueError, match=r"from 1 to 300, as counts do; .*log1p"):
+        find_scale(counts([1, 8, 300]), (), "my.csv")
     with pytest.raises(ValueError, match=r"my.csv: every rating is 5, so there is nothing to predict"):
         find_scale(counts([5]), (), "my.csv")
 
@@ -65,6 +67,8 @@ def test_counts_and_a_single_value_are_no_ratings():
         (range(0, 101, 10), [11, *[10] * 10], None),
         ([0, 0.25, 0.5, 1], [90, 1, 1, 1], None),
         ([-9.85, -3.2, -0.1, 5.0, 9.98], None, None),
+        ([1, 2, 5, 400, 3000], None, None),  # counts
+        ([1, 2, 3, 4, 5, 50], [9, 9, 9, 9, 9, 1], 50),  # one slip
     ],
 )
 def test_a_value_apart_from_the_rest_is_found(values, n, unrated):
@@ -84,9 +88,12 @@ def test_what_is_no_scale_is_refused(text):
         read_scale(text)
 
 
-def test_what_means_not_rated_is_a_number_some_or_none():
-    assert read_not_rated("") is None
-    assert read_not_rated("none") == ()
-    assert read_not_rated("0,-1") == (0, -1)
-    with pytest.raises(ValueError, match="MOVIELENS_NOT_RATED: 'no' is neither a number, as 0 or -1, nor 'none'"):
+def test_what_means_not_rated_is_a_number_some_none_or_what_is_empty():
+    assert read_not_rated("") == (None, False)
+    assert read_not_rated("none") == ((), False)
+    assert read_not_rated("0,-1") == ((0, -1), False)
+    assert read_not_rated("empty") == (None, True)
+    assert read_not_rated("empty, 0") == ((0,), True)
+    assert read_not_rated("empty,none") == ((), True)
+    with pytest.raises(ValueError, match="'no' is neither a number, as 0 or -1, nor 'empty', nor 'none'"):
         read_not_rated("no")

@@ -2,18 +2,28 @@
 
 import csv
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
-SEPARATORS = ("::", "\t", ";", "|", ",", " ")
+SEPARATORS = (
+    "::",
+    "\t\t",
+    "\t",
+    ";",
+    "|",
+    ",",
+    " ",
+)  # the first three are in no title; the last is any number of blanks
 MATRIX_COLUMNS = 12  # a table with more columns, all of numbers, has one for each item
 FIRST_TIME, LAST_TIME = 10**8, 4 * 10**9  # Unix seconds, from 1973 to 2096
 
-# Names without blanks and signs, in small letters; of several columns that have one, the first listed here is taken.
+# Names without blanks and signs, in small letters; of several columns that have one, the first listed here is taken:
+# beside a user's rating, one that is only called so may be the average.
 # fmt: off
 ITEM = (
     "movieid itemid bookid isbn animeid mangaid asin parentasin trackid songid artistid jokeid productid businessid "
-    "restaurantid placeid gameid appid recipeid beerid beerbeerid wineid showid seriesid filmid titleid hotelid courseid "
-    "articleid const tconst letterboxduri movie item book anime track song artist joke product business restaurant "
+    "restaurantid placeid videoid gameid appid recipeid beerid beerbeerid wineid showid seriesid filmid titleid hotelid "
+    "courseid articleid const tconst letterboxduri movie item book anime track song artist joke product business restaurant "
     "place game recipe beer wine show film iid id"
 )
 RATINGS = {
@@ -23,12 +33,12 @@ RATINGS = {
     ),
     "item": ITEM,
     "rating": (
-        "rating ratings score stars star bookrating overall overallrating userrating yourrating myrating myscore "
-        "userscore starrating reviewrating reviewscore reviewstars reviewoverall movierating ratingvalue grade"
+        "userrating yourrating myrating myscore userscore reviewrating reviewscore reviewstars reviewoverall "
+        "bookrating movierating starrating rating ratings ratingval ratingvalue score stars star overall overallrating grade"
     ),
     "time": (
-        "timestamp ts unixreviewtime unixtime time reviewtime datetime date daterated ratedat ratedon ratingdate "
-        "reviewdate createdat created dateadded updatedat lastupdated mylastupdated tstamp"
+        "timestamp ts ratingtimestamp unixreviewtime unixtime time ratingtime reviewtime datetime date daterated ratedat "
+        "ratedon ratingdate reviewdate createdat created dateadded updatedat lastupdated mylastupdated tstamp"
     ),
 }
 TITLES = {
@@ -59,8 +69,14 @@ class Columns(NamedTuple):
 
 
 def plain(name: str) -> str:
-    """Reduce a column's name to what people agree on: `User-ID`, `user_id` and `userId` are one."""
-    return re.sub(r"[\W_]", "", name).lower()
+    """Reduce a column's name to what people agree on: `User-ID`, `userId` and RecBole's `user_id:token` are one."""
+    return re.sub(r":\w+$|[\W_]", "", name).lower()
+
+
+def names_columns(line: str) -> bool:
+    """Say whether a line has the names of at least two roles of a table of ratings."""
+    words = {plain(word) for word in re.split(r"[\s,;|]+", line)}
+    return sum(not words.isdisjoint(names.split()) for names in RATINGS.values()) > 1
 
 
 def named_columns(text: str) -> dict[str, str]:
@@ -93,14 +109,9 @@ def find_columns(lines: list[str], named: dict[str, str], source: str) -> Column
     Raises:
         ValueError: They are not to be found; the message says what to do.
     """
-    if re.fullmatch(r"\d+:\s*", lines[0]):
-        raise ValueError(
-            f"{source} has a line {lines[0].strip()!r} above the ratings of each movie, as Netflix's files have: put it "
-            'beside each rating first, in polars with pl.col("user").str.extract(r"^(\\d+):").forward_fill(), and drop '
-            "these lines"
-        )
     separator = _separator(lines, RATINGS, named)
     rows = [split(line, separator) for line in lines]
+    rows[0] = _with_all_names(rows)
     of = _match(rows[0], RATINGS, named, source)
     header = "rating" not in of or not is_number(rows[0][of["rating"]])
     if not of and not named and (of := _as_movielens_has_them(rows)):
@@ -109,33 +120,47 @@ def find_columns(lines: list[str], named: dict[str, str], source: str) -> Column
     names = [name.strip() for name in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
     missing = [role for role in ("user", "item", "rating") if role not in of]
     if missing:
-        raise ValueError(f"{source}: {_missing(missing, names, rows, named)}")
+        raise ValueError(f"{source}: {_missing(missing, names, rows, of)}")
     note = ", ".join(f"{role} = {names[of[role]]}" for role in RATINGS if role in of)
     return Columns(separator, header, names, of, note + ", no time" * ("time" not in of))
 
 
-def find_titles(lines: list[str], item: str, source: str) -> Columns:
+def find_titles(lines: list[str], item: str, source: str) -> tuple[Columns, list[int]]:
     """Find the columns of a table of titles; `item` is what the ratings call its ids.
+
+    Returns:
+        Where titles and, if they are there, years and genres are, and the positions of columns that may have the ids: first
+        one of that name. A table without names is taken to have ids first, then titles.
 
     Raises:
         ValueError: It has no ids or no titles.
     """
     separator = _separator(lines, TITLES, {})
-    names = split(lines[0], separator)
-    of = _match(names, TITLES, {"item": item} if plain(item) in map(plain, names) else {}, source)
-    if not {"item", "title"} <= set(of):
+    rows = [split(line, separator) for line in lines]
+    names = [name.strip() for name in rows[0]]
+    thing = plain(item).removesuffix("id")
+    of = _match(names, TITLES | {"title": f"{TITLES['title']} {thing}title {thing}name"}, {}, source)
+    if not of and len(names) > 1 and (texts := [i for i in range(1, len(names)) if not _are_numbers(rows, i)]):
+        genres = {"genres": 2} if len(names) == 3 and texts[0] == 1 else {}  # as MovieLens has them
+        return Columns(separator, False, names, {"title": texts[0], **genres}, ""), [0]
+    named_item = of.pop("item", None)
+    same = [i for i, name in enumerate(names) if plain(name) == plain(item)][:1]
+    others = [i for i, name in enumerate(map(plain, names)) if name.endswith("id") or name in ITEM.split()]
+    ids = same + sorted({*others} - {*same, of.get("title")}, key=lambda i: i != named_item)
+    if "title" not in of or not ids:
         raise ValueError(
             f"{source}: its columns are {', '.join(names)[:300]}; MOVIELENS_TITLES needs ids, under the name {item!r} that "
             "the ratings have, and a column 'title' (and takes years from 'year' and genres from 'genres')"
         )
-    return Columns(separator, True, names, of, "")
+    return Columns(separator, True, names, of, ""), ids
 
 
 def split(line: str, separator: str) -> list[str]:
     """Part a line into its values."""
     if len(separator) > 1:
         return line.split(separator)
-    return next(csv.reader([line], delimiter=separator), [])
+    line = line.replace("\r", " ")
+    return next(csv.reader([line.strip(" ")], delimiter=separator, skipinitialspace=True), [])
 
 
 def is_number(text: str) -> bool:
@@ -144,43 +169,60 @@ def is_number(text: str) -> bool:
 
 
 def _separator(lines: list[str], known: dict, named: dict[str, str]) -> str:
-    """Find what parts the values: what makes the most known names of the header, else the most columns in every line."""
+    """Find what parts the values: what makes the most known names of the header, else the most columns in every line.
 
-    def fit(separator: str) -> tuple[int, int]:
+    Columns without values do not count, and tabs and `::` before all others.
+    """
+
+    def fit(separator: str) -> tuple[int, bool, int]:
         rows = [split(line, separator) for line in lines]
         names = {plain(name) for name in rows[0]}
         asked = {plain(name) for name in named.values() if not name.isdecimal()}
         n_known = sum(not names.isdisjoint(names_of.split()) for names_of in known.values()) + len(asked & names)
-        return n_known, len(rows[0]) if len({len(row) for row in rows}) == 1 else 1
+        n_columns = sum(map(any, zip(*rows, strict=False))) if len({len(row) for row in rows[1:] or rows}) == 1 else 1
+        return n_known, separator in SEPARATORS[:3] and n_columns > 1, n_columns
 
     return max(SEPARATORS, key=fit)
 
 
 def _match(names: list[str], known: dict, named: dict[str, str], source: str) -> dict[str, int]:
-    """Give each role's position: that of the column named for it, else of the first that has a usual name.
+    """Give each role's position: that of the column named for it, else of the first other one that has a usual name.
+
+    A number is a column's place, even where the first line of a table without names has that number in another.
 
     Raises:
         ValueError: A column that is named is not there.
     """
     positions = {plain(name): i for i, name in reversed(list(enumerate(names)))}
     of = {}
-    for role, usual in known.items():
-        name = named.get(role)
-        if name is None:
-            found = next((positions[name] for name in usual.split() if name in positions), None)
-        elif role == "time" and plain(name) == "none":
-            found = None
-        elif plain(name) in positions:
-            found = positions[plain(name)]
-        elif name.isdecimal() and 1 <= int(name) <= len(names):
-            found = int(name) - 1
-        else:
+    for role, name in named.items():
+        if name.isdecimal() and 1 <= int(name) <= len(names):
+            of[role] = int(name) - 1
+        elif name in names or (plain(name) and plain(name) in positions):
+            of[role] = names.index(name) if name in names else positions[plain(name)]
+        elif (role, plain(name)) != ("time", "none"):
             raise ValueError(
                 f"{source}: MOVIELENS_COLUMNS names {name!r} for the {role}; the columns are {', '.join(names)[:300]}"
             )
-        if found is not None:
-            of[role] = found
-    return of
+    for role in [role for role in known if role not in named]:
+        found = (positions[name] for name in known[role].split() if name in positions)
+        of[role] = next((i for i in found if i not in of.values()), None)
+    return {role: of[role] for role in known if of.get(role) is not None}
+
+
+def _are_numbers(rows: list[list[str]], i: int) -> bool:
+    return all(is_number(row[i]) for row in rows if len(row) > i and row[i])
+
+
+def _with_all_names(rows: list[list[str]]) -> list[str]:
+    """Add a name for what R puts before each row, its number, or for what a separator at the end of each row makes."""
+    names, others = rows[0], rows[1:]
+    if len(others) < 2 or any(len(row) != len(names) + 1 for row in others):
+        return names
+    if not any(row[-1] for row in others):
+        return [*names, ""]
+    is_counted = all(row[0].isdecimal() for row in others) and all(int(a[0]) < int(b[0]) for a, b in pairwise(others))
+    return ["", *names] if is_counted else names
 
 
 def _as_movielens_has_them(rows: list[list[str]]) -> dict[str, int]:
@@ -192,28 +234,36 @@ def _as_movielens_has_them(rows: list[list[str]]) -> dict[str, int]:
     return {"user": 0, "item": 1, "rating": 2, "time": 3} if is_time and is_rating else {}
 
 
-def _missing(missing: list[str], names: list[str], rows: list[list[str]], named: dict[str, str]) -> str:
+def _missing(missing: list[str], names: list[str], rows: list[list[str]], of: dict[str, int]) -> str:
     """Say what is missing, and what to do."""
     listed = ", ".join(names)[:300]
-    numbers = [sum(map(is_number, row)) for row in rows[1:] or rows]
+    numbers = [sum(not value.strip() or is_number(value) for value in row) for row in rows[1:] or rows]
     if len(names) > MATRIX_COLUMNS and "item" in missing and min(numbers) > 0.8 * len(names):
+        user = names[of["user"]] if "user" in of else "" if not rows[0][0] else None
+        read = '"…", has_header=False' if all(map(is_number, rows[0])) else '"…"'
         return (
             f"{len(names)} columns of numbers: a matrix with a column for each item. Make it a table with a row for each "
-            'rating, in polars with df.with_row_index("user").unpivot(index="user", variable_name="item", '
-            'value_name="rating").drop_nulls().write_parquet("ratings.parquet") after dropping columns that are no items; '
-            "set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating"
+            f"rating, in polars with pl.read_csv({read}, infer_schema_length=None).drop([])"
+            + ('.with_row_index("user")' if user is None else "")
+            + f'.unpivot(index="{"user" if user is None else user}", variable_name="item", value_name="rating")'
+            '.drop_nulls("rating").write_parquet("ratings.parquet"), with columns that are no items in .drop([]), as '
+            '"column_0" of Jester, a count; set MOVIELENS_NOT_RATED if a number such as 99 stands for no rating'
         )
     if missing == ["user"]:
         return (
             f"no column says who rated; the columns are {listed}. If one does, set MOVIELENS_COLUMNS=user=…. {ONE_USER}"
         )
-    form, first = "user=…,item=…,rating=…", f"the columns are {listed}"
     if any(map(is_number, rows[0])):
-        form = "user=1,item=2,rating=3" + ",time=4" * (len(names) == 4)
+        filled = [i + 1 for i in range(len(names)) if any(len(row) > i and row[i] for row in rows)]
+        form = ",".join(f"{role}={i}" for role, i in zip(RATINGS, filled[: 4 if len(filled) == 4 else 3], strict=False))
         first = f"the first line, {' | '.join(rows[0])[:200]!r}, has no names"
+        form += " with the numbers that are right here (time=… only if there is one)"
+    else:
+        form = ",".join(f"{role}={names[of[role]] if role in of else '…'}" for role in ("user", "item", "rating"))
+        first = f"the columns are {listed}"
     return (
         f"no column is known as {' or '.join(missing)}; {first}. Say which column is what by name or number, as in "
-        f"MOVIELENS_COLUMNS={form} with the numbers that are right here (time=… only if there is one)"
+        f"MOVIELENS_COLUMNS={form}"
     )
 
 

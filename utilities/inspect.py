@@ -85,10 +85,11 @@ def _span(first: int, last: int) -> str:
 
 def _skipped(config: Settings) -> Iterator[str]:
     """Name the sections that ask for what the dataset lacks, as the notebooks do: `utilities.needs("…")`."""
-    for what in sorted(BASICS - config.release.has):
+    folder = config.root / "notebooks"
+    for what in sorted(BASICS - config.release.has) if folder.exists() else ():
         found = [
             f"{path.stem[:2]} {section}"
-            for path in sorted((config.root / "notebooks").glob("0*.ipynb"))
+            for path in sorted(folder.glob("0*.ipynb"))
             for section in _sections(path, what)
         ]
         yield f"No {what}: skipped are {'; '.join(found)}" if found else f"No {what}: no section asks for them"

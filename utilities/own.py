@@ -18,12 +18,12 @@ import polars as pl
 
 from utilities.archives import alone
 from utilities.columns import ONE_USER, named_columns
-from utilities.exports import Reading, read_titles, scan_ratings_of
+from utilities.exports import Reading, also, read_titles, scan_ratings_of
 from utilities.releases import LARGE, OWN, SMALL, Release, Scale
 from utilities.scales import find_scale, looks_unrated, read_not_rated, read_scale
 from utilities.settings import data_folder, in_repository, shown
 
-FORMAT = 1  # of the converted tables: counted up when a change makes the older ones useless
+FORMAT = 2  # of the converted tables: counted up when a change makes the older ones useless
 TABLES = ("ratings", "movies")
 LARGE_FROM = 5_000_000  # ratings
 STEPS_AN_EPOCH = 40
@@ -53,11 +53,13 @@ def own_release(path: Path) -> Release:
                     _convert(path, key, work)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{shown(str(path))} is broken off or damaged: {error}; get it again") from error
-    except (OSError, pl.exceptions.ComputeError) as error:  # the latter is what polars makes of a full disk
+    except (OSError, pl.exceptions.PolarsError) as error:
         if isinstance(error, OSError) and error.errno is None:
             raise  # ours, and clear already
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         remedy = "free space there, or set MOVIELENS_DATA_DIR to another folder"
+        if not isinstance(error, OSError) and "os error" not in reason:  # with which polars reports a full disk
+            remedy = "get it again, or write its columns of user, item, rating and time to one parquet file"
         raise OSError(f"{shown(str(path))}: cannot read it or convert it in {folder}: {reason}; {remedy}") from error
     found = json.loads(files[0].read_text(encoding="utf-8"))
     OWN[path.name] = Release(
@@ -108,15 +110,13 @@ def _titles() -> list[Path]:
 
 def _convert(path: Path, key: str, work: Path) -> None:
     """Write the tables and the description of a file of ratings, each under its name once all are whole."""
-    reading = Reading(
-        source=shown(str(path)),
-        scale=read_scale(os.environ.get("MOVIELENS_SCALE", "").strip()),
-        not_rated=read_not_rated(os.environ.get("MOVIELENS_NOT_RATED", "").strip()),
-    )
+    scale = read_scale(os.environ.get("MOVIELENS_SCALE", "").strip())
+    not_rated, leave_empty = read_not_rated(os.environ.get("MOVIELENS_NOT_RATED", "").strip())
+    reading = Reading(source=shown(str(path)), scale=scale, not_rated=not_rated, leave_empty=leave_empty)
     named = named_columns(os.environ.get("MOVIELENS_COLUMNS", "").strip())
     rows = scan_ratings_of(_parts(path), named, reading, work)
     scale = _find_scale(rows, reading)
-    ratings = rows.filter(~pl.col("rating").is_in(reading.not_rated or []))
+    ratings = rows.drop_nulls("rating").filter(~pl.col("rating").is_in(reading.not_rated or []))
     users_df, movies_df = (_number(ratings, column) for column in ("userId", "movieId"))
     n_ratings = _check_enough(users_df, movies_df, reading)
     n_ratings -= _write_ratings(ratings, users_df, movies_df, work, reading)
@@ -137,12 +137,14 @@ def _convert(path: Path, key: str, work: Path) -> None:
 def _find_scale(rows: pl.LazyFrame, reading: Reading) -> Scale:
     """Find the scale, or refuse ratings among which some seem to mean "not rated"."""
     all_df = rows.group_by(pl.col("rating").round(3)).len().collect(engine="streaming")
-    counts_df = all_df.filter(~pl.col("rating").is_in(reading.not_rated or []))
+    counts_df = all_df.drop_nulls("rating").filter(~pl.col("rating").is_in(reading.not_rated or []))
     n_all, n_kept = all_df["len"].sum(), counts_df["len"].sum()
-    if reading.not_rated:
-        reading.notes["not rated"] = (
-            f"{', '.join(f'{value:g}' for value in reading.not_rated)}: {n_all - n_kept:,} rows left out"
-        )
+    if reading.not_rated or reading.leave_empty:
+        n_empty = all_df.filter(pl.col("rating").is_null())["len"].sum()
+        left_out = {"empty": n_empty} if reading.leave_empty else {}
+        if reading.not_rated:
+            left_out[", ".join(f"{value:g}" for value in reading.not_rated)] = n_all - n_kept - n_empty
+        reading.notes["not rated"] = ", ".join(f"{what}: {n:,} rows left out" for what, n in left_out.items())
     if not n_kept:
         raise ValueError(f"{reading.source}: no ratings in it")
     value = looks_unrated(counts_df) if reading.not_rated is None else None
@@ -151,8 +153,8 @@ def _find_scale(rows: pl.LazyFrame, reading: Reading) -> Scale:
         n = counts_df.filter(pl.col("rating") == value)["len"].item()
         raise ValueError(
             f"{reading.source}: {n:,} of {n_all:,} ratings are {value:g}, the others go from {others.min():g} to "
-            f"{others.max():g}. If {value:g} means that there is no rating, set MOVIELENS_NOT_RATED={value:g} to leave "
-            "these rows out; if it is a rating, set MOVIELENS_NOT_RATED=none"
+            f"{others.max():g}. If {value:g} means that there is no rating, set {also(reading, f'{value:g}')} to leave "
+            f"these rows out; if it is a rating, set {also(reading, 'none')}"
         )
     scale, reading.notes["scale"] = find_scale(counts_df, reading.scale, reading.source)
     return scale
@@ -171,6 +173,13 @@ def _check_enough(users_df: pl.DataFrame, movies_df: pl.DataFrame, reading: Read
     found = {"ratings": users_df["len"].sum(), "users": users_df.height, "items": movies_df.height}
     if found["users"] == 1:
         raise ValueError(f"{reading.source}: all ratings are by one user. {ONE_USER}")
+    for role in ("user", "item"):
+        if found[f"{role}s"] == found["ratings"] >= AT_LEAST["ratings"]:
+            raise ValueError(
+                f"{reading.source}: each of the {found['ratings']:,} ratings has another {role}, as if the column numbered "
+                f"the rows ({reading.notes['columns']}); the columns are {', '.join(reading.names)[:300]}. Say which one "
+                f"has the {role}s: {role}=… in MOVIELENS_COLUMNS"
+            )
     if any(found[what] < least for what, least in AT_LEAST.items()):
         needed = ", ".join(f"{least} {what}" for what, least in AT_LEAST.items())
         counted = ", ".join(f"{n:,} {what}" for what, n in found.items())
@@ -218,14 +227,14 @@ def _write_movies(movies_df: pl.DataFrame, work: Path, reading: Reading) -> set[
     has, unknown = set(), {"title": pl.String, "year": pl.Int32, "genres": pl.String}
     titles_df = pl.DataFrame(schema={"item": pl.String, **unknown})
     for path in _titles():
-        titles_df = read_titles(path, reading.item, shown(str(path)))
+        titles_df, ids = read_titles(path, reading.item, movies_df["item"], shown(str(path)))
         n_known = movies_df.join(titles_df.drop_nulls("title"), on="item", how="semi").height
         if not n_known:
             raise ValueError(
-                f"{shown(str(path))}: none of its {titles_df.height:,} ids, as {titles_df['item'][0]!r}, was rated in "
+                f"{shown(str(path))}: none of its {titles_df.height:,} ids, as {titles_df['item'].first()!r}, was rated in "
                 f"{reading.source}, where ids are as {movies_df['item'][0]!r}"
             )
-        reading.notes["titles"] = f"{n_known:,} of {movies_df.height:,} items, from {shown(str(path))}"
+        reading.notes["titles"] = f"{n_known:,} of {movies_df.height:,} items, by column {ids} of {shown(str(path))}"
         has = {"titles"} | ({"genres"} if titles_df["genres"].count() else set())
     movies_df = movies_df.join(titles_df, on="item", how="left")
     movies_df = movies_df.select("movieId", pl.coalesce("title", "item").alias("title"), "year", "genres")

@@ -11,7 +11,7 @@ USUAL = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (1, 10), (0.5, 10), (0, 10),
 RARER = ((1, 3), (1, 4), (0.5, 4), (0, 4), (1, 6), (1, 7), (1, 20), (0, 20), (1, 100))  # only if both ends were given
 STEPS = (10, 5, 1, 0.5, 0.25, 0.2, 0.1)
 MAX_VALUES = 200  # with more ratings to choose from, a scale is as good as continuous
-MAX_WIDTH = 1000
+MAX_WIDTH = 200  # of a scale; what goes farther are counts
 
 
 def read_scale(text: str) -> tuple[float, ...]:
@@ -32,18 +32,24 @@ def read_scale(text: str) -> tuple[float, ...]:
     return values
 
 
-def read_not_rated(text: str) -> tuple[float, ...] | None:
-    """Read the setting `MOVIELENS_NOT_RATED`: numbers that stand for no rating, none for `none`, None if it is not set.
+def read_not_rated(text: str) -> tuple[tuple[float, ...] | None, bool]:
+    """Read the setting `MOVIELENS_NOT_RATED`: numbers, `none` and `empty`, separated by commas.
+
+    Returns:
+        The numbers that stand for no rating, none for `none`, None if nothing is said of them; and whether `empty` is said:
+        rows without a value are left out.
 
     Raises:
         ValueError: It has another form.
     """
-    if not text:
-        return None
+    words = [word.strip().lower() for word in text.split(",")] if text else []
     try:
-        return () if text.strip().lower() == "none" else tuple(float(value) for value in text.split(","))
+        numbers = tuple(float(word) for word in words if word not in ("none", "empty"))
     except ValueError:
-        raise ValueError(f"MOVIELENS_NOT_RATED: {text!r} is neither a number, as 0 or -1, nor 'none'") from None
+        raise ValueError(
+            f"MOVIELENS_NOT_RATED: {text!r} is neither a number, as 0 or -1, nor 'empty', nor 'none'"
+        ) from None
+    return numbers if numbers or "none" in words else None, "empty" in words
 
 
 def find_scale(counts_df: pl.DataFrame, asked: tuple[float, ...], source: str) -> tuple[Scale, str]:
@@ -75,7 +81,8 @@ def find_scale(counts_df: pl.DataFrame, asked: tuple[float, ...], source: str) -
     if width > MAX_WIDTH and not asked:
         raise ValueError(
             f"{source}: the ratings go from {lowest:g} to {highest:g}, as counts do; if they are ratings, set "
-            f"MOVIELENS_SCALE={lowest:g}:{highest:g}, if counts, take their logarithm first"
+            f"MOVIELENS_SCALE={lowest:g}:{highest:g}, if counts, take their logarithm first, in polars with "
+            'pl.read_csv("…").with_columns(pl.col("…").log1p()).write_parquet("ratings.parquet")'
         )
     steps = (step for step in STEPS if step <= (1 if width < 50 else width / 5) and width / step <= MAX_VALUES)
     step = asked[2] if len(asked) > 2 else next((step for step in steps if _keep_to(given, ends[0], step)), None)
@@ -91,9 +98,9 @@ def describe_scale(lowest: float, highest: float, step: float | None) -> str:
 def looks_unrated(counts_df: pl.DataFrame) -> float | None:
     """Find a value that more likely says "not rated" than how much something was liked.
 
-    That is −1 below ratings that are not negative; a value farther from the rest than they are from each other; and 0, at
-    least 0.5 below the rest, if it was given more often than the next rating (beyond 10, a quarter of all) or
-    lies more than twice as far from it as they do from each other.
+    That is −1 below ratings that are not negative; a value farther from the rest than they are from each other, unless they
+    go as far as counts do; and 0, at least 0.5 below the rest, if it was given more often than the next rating (beyond 10, a
+    quarter of all) or lies more than twice as far from it as they do from each other.
 
     Args:
         counts_df: One row per value: `rating` f64 and `len`, how often it was given.
@@ -107,9 +114,9 @@ def looks_unrated(counts_df: pl.DataFrame) -> float | None:
         return None
     if values[0] == -1 and values[1] >= 0:
         return values[0]
-    if values[-1] - values[-2] > values[-2] - values[0]:
+    if values[-1] - values[-2] > values[-2] - values[0] <= MAX_WIDTH:
         return values[-1]
-    if values[1] - values[0] > values[-1] - values[1]:
+    if values[1] - values[0] > values[-1] - values[1] <= MAX_WIDTH:
         return values[0]
     is_often = counts[0] > (counts[1] if values[-1] <= 10 else sum(counts) / 4)
     widest = max(high - low for low, high in pairwise(values[1:]))
