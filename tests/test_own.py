@@ -17,6 +17,7 @@ import pytest
 from utilities import (
     describe_rows,
     get_data_loaders,
+    inspect,
     load_movies,
     load_ratings,
     load_torch_data,
@@ -688,6 +689,9 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
     assert re.search(r"(?m)^kept        \d+ ratings of the 10 most-rated items", said)
     assert "No titles: " in said
     assert "No timestamps: " not in said
+    assert "quicker " not in said
+    monkeypatch.setattr(inspect, "LONG", 0)  # as of millions of ratings
+    assert "quicker     MOVIELENS_SAMPLE=1000000 keeps so many ratings" in describe(path)
 
 
 def test_inspecting_where_no_notebooks_are_names_no_sections(write, tmp_path):

@@ -24,7 +24,7 @@ VARIABLES = (
     "MOVIELENS_SAMPLE",
 )
 # Rough: the run times that the notebooks give for the built-in sample and ml-25m, and the peaks of bench_ml25m.py.
-MINUTES, MINUTES_A_MILLION = 7, 20
+MINUTES, MINUTES_A_MILLION, LONG = 7, 20, 60
 MEGABYTES, MEGABYTES_A_MILLION = 900, 90
 
 
@@ -64,10 +64,13 @@ def describe(dataset: str) -> str:
         "times": _span(first, last) if first is not None else "none",
         "kept": f"{n_kept:,} ratings of the {top_df.height:,} most-rated items (MOVIELENS_TOP_MOVIES)",
     }
+    minutes = MINUTES + MINUTES_A_MILLION * n_kept / 1e6
     lines["estimate"] = (
-        f"some {MINUTES + MINUTES_A_MILLION * n_kept / 1e6:.0f} minutes on two cores and "
-        f"{(MEGABYTES + MEGABYTES_A_MILLION * n / 1e6) / 1000:.1f} GB of memory for all notebooks; rough"
+        f"some {minutes:.0f} minutes on two cores and {(MEGABYTES + MEGABYTES_A_MILLION * n / 1e6) / 1000:.1f} GB of memory "
+        "for all notebooks; rough"
     )
+    if minutes > LONG:
+        lines["quicker"] = "MOVIELENS_SAMPLE=1000000 keeps so many ratings, those of whole users"
     width = max(map(len, lines))
     said = [f"{name:<{width}}  {value}" for name, value in lines.items()]
     return "\n".join([*said, "", *_skipped(config), f"Next: {_command(config)}"])
