@@ -179,18 +179,28 @@ def test_a_matrix_is_unpivoted_by_its_column_of_users_if_it_has_one(first, index
 
 def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     names = "id,book_id,isbn,original_title,title,original_publication_year"
-    columns, ids = find_titles([names], "book_id", "books.csv")
+    columns, ids = find_titles([names], {}, "book_id", "books.csv")
     assert {role: columns.names[i] for role, i in columns.of.items()} == {
         "title": "title",
         "year": "original_publication_year",
     }
     assert [columns.names[i] for i in ids] == ["book_id", "id", "isbn"]
-    columns, _ = find_titles(["WineID,WineryName,WineName"], "WineID", "wines.csv")
+    columns, _ = find_titles(["WineID,WineryName,WineName"], {}, "WineID", "wines.csv")
     assert columns.of == {"title": 2}
     with pytest.raises(
         ValueError, match=r"books.csv: its columns are asin, price; MOVIELENS_TITLES needs ids, under the name"
     ):
-        find_titles(["asin,price"], "asin", "books.csv")
+        find_titles(["asin,price"], {}, "asin", "books.csv")
+
+
+def test_titles_go_by_names_that_are_set():
+    named = named_columns("user=who,title=Primary,genres=3,year=none")
+    columns, ids = find_titles(["id,primary,mechanics,year"], named, "ID", "games.csv")
+    assert (columns.of, ids) == ({"title": 1, "genres": 2}, [0])
+    with pytest.raises(
+        ValueError, match=r"games.csv: MOVIELENS_COLUMNS names 'Primary' for the title; the columns are id"
+    ):
+        find_titles(["id,name"], named, "ID", "games.csv")
 
 
 @pytest.mark.parametrize(
@@ -206,5 +216,5 @@ def test_titles_go_by_the_name_that_the_ratings_have_for_ids():
     ],
 )
 def test_titles_without_names_of_columns_are_the_first_texts_after_the_ids(lines, separator, of):
-    columns, ids = find_titles(lines, "2", "movies.dat")
+    columns, ids = find_titles(lines, {}, "2", "movies.dat")
     assert (columns.separator, columns.header, columns.of, ids) == (separator, False, of, [0])

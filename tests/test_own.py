@@ -574,6 +574,9 @@ def test_titles_years_and_genres_come_from_a_second_file(write, monkeypatch):
     assert "books.csv: none of its 1 ids, as 'x', was rated in my.csv, where ids are as " in refused(path)
     monkeypatch.setenv("MOVIELENS_TITLES", titles + "x")
     assert "MOVIELENS_TITLES: there is no file" in refused(path)
+    monkeypatch.delenv("MOVIELENS_TITLES")
+    monkeypatch.setenv("MOVIELENS_COLUMNS", "title=name")
+    assert "MOVIELENS_COLUMNS: title=name is of a table of titles; set MOVIELENS_TITLES" in refused(path)
 
 
 def test_ids_are_looked_for_in_the_column_that_has_them(write, monkeypatch):

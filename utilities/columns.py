@@ -82,15 +82,17 @@ def names_columns(line: str) -> bool:
 def named_columns(text: str) -> dict[str, str]:
     """Read the setting `MOVIELENS_COLUMNS`, `user=…,item=…,rating=…,time=…`: a column's name or number for some roles.
 
+    `title=…`, `year=…` and `genres=…` are of the table of titles.
+
     Raises:
         ValueError: It has another form.
     """
     parts = [part.partition("=") for part in re.split(r",(?=\s*\w+\s*=)", text) if text]
     named = {role.strip(): name.strip() for role, _, name in parts}
-    if unknown := [role for role in named if role not in RATINGS or not named[role]]:
+    if unknown := [role for role in named if role not in {*RATINGS, *TITLES} or not named[role]]:
         raise ValueError(
-            f"MOVIELENS_COLUMNS: {unknown[0]!r} in {text!r}; write user=…,item=…,rating=…,time=…, each a column's name or "
-            "number, or time=none"
+            f"MOVIELENS_COLUMNS: {unknown[0]!r} in {text!r}; write user=…,item=…,rating=…,time=…, and of the table of "
+            "titles title=…,year=…,genres=…, each a column's name or number; time, year and genres can be none"
         )
     return named
 
@@ -112,7 +114,7 @@ def find_columns(lines: list[str], named: dict[str, str], source: str) -> Column
     separator = _separator(lines, RATINGS, named)
     rows = [split(line, separator) for line in lines]
     rows[0] = _with_all_names(rows)
-    of = _match(rows[0], RATINGS, named, source)
+    of = _match(rows[0], RATINGS, {role: name for role, name in named.items() if role in RATINGS}, source)
     header = "rating" not in of or not is_number(rows[0][of["rating"]])
     if not of and not named and (of := _as_movielens_has_them(rows)):
         note = "no header: user, item, rating, time in this order, as MovieLens has them (else set MOVIELENS_COLUMNS)"
@@ -125,8 +127,8 @@ def find_columns(lines: list[str], named: dict[str, str], source: str) -> Column
     return Columns(separator, header, names, of, note + ", no time" * ("time" not in of))
 
 
-def find_titles(lines: list[str], item: str, source: str) -> tuple[Columns, list[int]]:
-    """Find the columns of a table of titles; `item` is what the ratings call its ids.
+def find_titles(lines: list[str], named: dict[str, str], item: str, source: str) -> tuple[Columns, list[int]]:
+    """Find the columns of a table of titles; `named` is what `named_columns` read, `item` what the ratings call its ids.
 
     Returns:
         Where titles and, if they are there, years and genres are, and the positions of columns that may have the ids: first
@@ -135,11 +137,12 @@ def find_titles(lines: list[str], item: str, source: str) -> tuple[Columns, list
     Raises:
         ValueError: It has no ids or no titles.
     """
-    separator = _separator(lines, TITLES, {})
+    named = {role: name for role, name in named.items() if role not in RATINGS}
+    separator = _separator(lines, TITLES, named)
     rows = [split(line, separator) for line in lines]
     names = [name.strip() for name in rows[0]]
     thing = plain(item).removesuffix("id")
-    of = _match(names, TITLES | {"title": f"{TITLES['title']} {thing}title {thing}name"}, {}, source)
+    of = _match(names, TITLES | {"title": f"{TITLES['title']} {thing}title {thing}name"}, named, source)
     if not of and len(names) > 1 and (texts := [i for i in range(1, len(names)) if not _are_numbers(rows, i)]):
         genres = {"genres": 2} if len(names) == 3 and texts[0] == 1 else {}  # as MovieLens has them
         return Columns(separator, False, names, {"title": texts[0], **genres}, ""), [0]
@@ -150,7 +153,8 @@ def find_titles(lines: list[str], item: str, source: str) -> tuple[Columns, list
     if "title" not in of or not ids:
         raise ValueError(
             f"{source}: its columns are {', '.join(names)[:300]}; MOVIELENS_TITLES needs ids, under the name {item!r} that "
-            "the ratings have, and a column 'title' (and takes years from 'year' and genres from 'genres')"
+            "the ratings have, and a column 'title' (and takes years from 'year' and genres from 'genres'); where they have "
+            "other names, add title=… (and year=…, genres=…) to MOVIELENS_COLUMNS"
         )
     return Columns(separator, True, names, of, ""), ids
 
@@ -200,7 +204,7 @@ def _match(names: list[str], known: dict, named: dict[str, str], source: str) ->
             of[role] = int(name) - 1
         elif name in names or (plain(name) and plain(name) in positions):
             of[role] = names.index(name) if name in names else positions[plain(name)]
-        elif (role, plain(name)) != ("time", "none"):
+        elif role not in ("time", "year", "genres") or plain(name) != "none":
             raise ValueError(
                 f"{source}: MOVIELENS_COLUMNS names {name!r} for the {role}; the columns are {', '.join(names)[:300]}"
             )

@@ -123,11 +123,12 @@ def scan_ratings_of(files: list[Path], named: dict[str, str], reading: Reading, 
     return ratings
 
 
-def read_titles(path: Path, item: str, rated: pl.Series, source: str) -> tuple[pl.DataFrame, str]:
+def read_titles(path: Path, named: dict, item: str, rated: pl.Series, source: str) -> tuple[pl.DataFrame, str]:
     """Read a table of titles.
 
     Args:
         path: A file of text or parquet.
+        named: The columns that are named for roles.
         item: What the ratings call their column of ids.
         rated: The ids that were rated, str.
         source: What to call the table in messages.
@@ -144,12 +145,12 @@ def read_titles(path: Path, item: str, rated: pl.Series, source: str) -> tuple[p
         df = pl.read_parquet(path)
         df = df.with_columns(pl.col(pl.List(pl.String)).list.join("|"), pl.col(pl.Binary).cast(pl.String, strict=False))
         df = df.select(pl.all().cast(pl.String, strict=False))
-        columns, ids = find_titles(_lines(df), item, source)
+        columns, ids = find_titles(_lines(df), named, item, source)
         df = df.select(pl.nth(i).alias(role) for role, i in _with_ids(columns, ids).of.items())
     else:
         with _open(path, source) as file:
             text = b"".join(_blocks(file, Reading(source)))
-        columns, ids = find_titles(_head(text), item, source)
+        columns, ids = find_titles(_head(text), named, item, source)
         first_line = 2 if columns.header else 1
         df, _ = _parse(
             text.partition(b"\n")[2] if columns.header else text, _with_ids(columns, ids), source, first_line

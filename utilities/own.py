@@ -114,6 +114,11 @@ def _convert(path: Path, key: str, work: Path) -> None:
     not_rated, leave_empty = read_not_rated(os.environ.get("MOVIELENS_NOT_RATED", "").strip())
     reading = Reading(source=shown(str(path)), scale=scale, not_rated=not_rated, leave_empty=leave_empty)
     named = named_columns(os.environ.get("MOVIELENS_COLUMNS", "").strip())
+    if not _titles() and (unused := [role for role in ("title", "year", "genres") if role in named]):
+        raise ValueError(
+            f"MOVIELENS_COLUMNS: {unused[0]}={named[unused[0]]} is of a table of titles; set MOVIELENS_TITLES to its path, "
+            "which can be that of the ratings"
+        )
     rows = scan_ratings_of(_parts(path), named, reading, work)
     scale = _find_scale(rows, reading)
     ratings = rows.drop_nulls("rating").filter(~pl.col("rating").is_in(reading.not_rated or []))
@@ -121,7 +126,7 @@ def _convert(path: Path, key: str, work: Path) -> None:
     n_ratings = _check_enough(users_df, movies_df, reading)
     n_ratings -= _write_ratings(ratings, users_df, movies_df, work, reading)
     reading.notes["ratings"] = f"{n_ratings:,} by {users_df.height:,} users of {movies_df.height:,} items"
-    has = _write_movies(movies_df, work, reading) | ({"timestamps"} if reading.has_time else set())
+    has = _write_movies(movies_df, named, work, reading) | ({"timestamps"} if reading.has_time else set())
     for role, name, df in (("user", "user_ids", users_df), ("item", "movie_ids", movies_df)):
         if role in reading.text_ids:
             df.drop("len").write_parquet(work / f"{name}.parquet")
@@ -220,14 +225,14 @@ def _write_ratings(
     return n_dropped
 
 
-def _write_movies(movies_df: pl.DataFrame, work: Path, reading: Reading) -> set[str]:
+def _write_movies(movies_df: pl.DataFrame, named: dict[str, str], work: Path, reading: Reading) -> set[str]:
     """Write what was rated, with titles if there are any, else with ids in their place; say what is known of it."""
     item = pl.col("text" if "item" in reading.text_ids else "movieId").cast(pl.String)
     movies_df = movies_df.select("movieId", item=item)
     has, unknown = set(), {"title": pl.String, "year": pl.Int32, "genres": pl.String}
     titles_df = pl.DataFrame(schema={"item": pl.String, **unknown})
     for path in _titles():
-        titles_df, ids = read_titles(path, reading.item, movies_df["item"], shown(str(path)))
+        titles_df, ids = read_titles(path, named, reading.item, movies_df["item"], shown(str(path)))
         n_known = movies_df.join(titles_df.drop_nulls("title"), on="item", how="semi").height
         if not n_known:
             raise ValueError(
