@@ -10,7 +10,7 @@ import torch
 import utilities
 from conftest import REPOSITORY
 from utilities import models
-from utilities.releases import Scale
+from utilities.releases import HALF_STARS, Scale
 
 N_USERS, N_MOVIES, SCALE = 6, 5, Scale(lowest=1.0, highest=10.0, step=None)
 MODELS = [
@@ -102,7 +102,7 @@ def test_gmf_is_a_dot_product_with_rescaled_rows():
     torch.nn.init.normal_(model.weights)
     with torch.no_grad():
         dots = model.user_embedding.weight @ (model.weights[:, 0] * model.movie_embedding.weight).T
-    torch.testing.assert_close(scores(model), 5.5 + dots)
+    torch.testing.assert_close(scores(model), 5.5 + SCALE.star * dots)
 
 
 def test_neumf_is_the_product_of_the_first_halves_and_a_network_on_the_second():
@@ -111,7 +111,7 @@ def test_neumf_is_the_product_of_the_first_halves_and_a_network_on_the_second():
     user, movie = model.user_embedding.weight[1], model.movie_embedding.weight[2]
     with torch.no_grad():
         by_hand = user[:2] @ movie[:2] + model.output(torch.cat([user[2:], movie[2:]]))
-    assert scores(model)[1, 2].item() == pytest.approx(by_hand.item(), abs=1e-5)
+    assert scores(model)[1, 2].item() == pytest.approx(SCALE.star * by_hand.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("architecture", [models.ConcatBias, *INTERACTING], ids=lambda model: model.__name__)
@@ -148,7 +148,7 @@ def test_the_inner_product_is_the_formula():
         model.movie_embedding.weight[0] = torch.tensor([0.5, -0.25])
         model.user_bias.weight[1], model.movie_bias.weight[0] = 0.4, -0.1
         one, zero = torch.tensor([1]), torch.tensor([0])
-        assert model(one, zero).item() == pytest.approx(3.0 + 0.4 - 0.1 + 0.5 - 0.5)
+        assert model(one, zero).item() == pytest.approx(3.0 + SCALE.star * (0.4 - 0.1 + 0.5 - 0.5))
         assert model.penalty(one, zero).item() == pytest.approx(0.5 * (0.16 + 5.0 + 0.01 + 0.3125))
 
 
@@ -170,3 +170,25 @@ def test_a_model_is_a_class_like_any_other(model):
 def test_predictions_start_at_the_mean_rating():
     flat = models.InnerProduct(N_USERS, N_MOVIES, 5.5, SCALE, init_std=0.0)
     torch.testing.assert_close(flat(*every_pair()), torch.full((30,), 5.5))
+
+
+@pytest.mark.parametrize("architecture", MODELS, ids=lambda model: model.__name__)
+def test_a_model_learns_the_same_in_any_unit(architecture):
+    """Ratings of half stars, and the same as 0 to 90 points: what is trained on the latter predicts the same, in points."""
+    user_ids, movie_ids = every_pair()
+    stars = torch.randint(1, 11, user_ids.shape, generator=torch.Generator().manual_seed(0)) / 2
+    predictions = {}
+    for scale, ratings in ((HALF_STARS, stars), (Scale(0, 90, 10), 20 * (stars - 0.5))):
+        torch.manual_seed(0)
+        options = {} if architecture is models.InnerProduct else {"l2": 0.3}
+        model = architecture(N_USERS, N_MOVIES, ratings.mean().item(), scale, init_std=0.5, **options).train()
+        optimizer = model.configure_optimizers()
+        for _ in range(20):
+            loss = model.mse((user_ids, movie_ids, ratings)) + model.star**2 * model.penalty(user_ids, movie_ids)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        predictions[scale] = model.eval()(user_ids, movie_ids).detach()
+    in_stars, in_points = predictions.values()
+    torch.testing.assert_close(in_points, 20 * (in_stars - 0.5), rtol=1e-3, atol=0.05)
+    assert in_stars.std() > 0.1

@@ -16,7 +16,7 @@ class InnerProduct(utilities.RatingModel):
 
     def __init__(self, n_users, n_movies, mean_rating, scale,
                  embedding_size=5, init_std=1.0, learning_rate=5e-3):  # fmt: skip
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, star=scale.star)
         self.save_hyperparameters()
         self.user_embedding = nn.Embedding(n_users, embedding_size)
         self.movie_embedding = nn.Embedding(n_movies, embedding_size)
@@ -49,10 +49,11 @@ class RegularizedInnerProduct(InnerProduct):
 class BiasedInnerProduct(utilities.RatingModel):
     """μ + b_u + b_i + p_u·q_i, with a price on all rows looked up."""
 
-    def __init__(self, n_users, n_movies, mean_rating, scale, embedding_size=5, init_std=0.02, l2=0.1):
-        super().__init__()
+    def __init__(self, n_users, n_movies, mean_rating, scale,
+                 embedding_size=5, init_std=0.02, l2=0.1):  # fmt: skip
+        super().__init__(star=scale.star)
         self.save_hyperparameters()
-        self.mean = nn.Parameter(torch.tensor(mean_rating))
+        self.mean = nn.Parameter(torch.tensor(mean_rating / self.star))  # it counts in stars
         self.user_bias, self.movie_bias = nn.Embedding(n_users, 1), nn.Embedding(n_movies, 1)
         self.user_embedding = nn.Embedding(n_users, embedding_size)
         self.movie_embedding = nn.Embedding(n_movies, embedding_size)
@@ -63,7 +64,8 @@ class BiasedInnerProduct(utilities.RatingModel):
     def forward(self, user_ids, movie_ids):
         biases = self.mean + (self.user_bias(user_ids) + self.movie_bias(movie_ids)).squeeze(dim=1)
         dots = (self.user_embedding(user_ids) * self.movie_embedding(movie_ids)).sum(dim=1)
-        return biases + dots if self.training else (biases + dots).clamp(*self.hparams.scale[:2])
+        ratings = self.star * (biases + dots)
+        return ratings if self.training else ratings.clamp(*self.hparams.scale[:2])
 
     def penalty(self, user_ids, movie_ids):
         users = (self.user_bias(user_ids), self.user_embedding(user_ids))
@@ -91,8 +93,8 @@ class FirstAttempt(utilities.RatingModel):
 class BiasedModel(utilities.RatingModel):
     """combine(p_u, q_i) + b_u + b_i, with a price on all rows looked up."""
 
-    def __init__(self, n_users, n_movies, embedding_size, init_std, learning_rate):
-        super().__init__(learning_rate)
+    def __init__(self, n_users, n_movies, scale, embedding_size, init_std, learning_rate):
+        super().__init__(learning_rate, star=scale.star)
         self.user_bias, self.movie_bias = nn.Embedding(n_users, 1), nn.Embedding(n_movies, 1)
         self.user_embedding = nn.Embedding(n_users, embedding_size)
         self.movie_embedding = nn.Embedding(n_movies, embedding_size)
@@ -102,8 +104,8 @@ class BiasedModel(utilities.RatingModel):
         nn.init.normal_(self.movie_embedding.weight, std=init_std)
 
     def score(self, user_ids, movie_ids):
-        combined = self.combine(self.user_embedding(user_ids), self.movie_embedding(movie_ids))
-        return (combined + self.user_bias(user_ids) + self.movie_bias(movie_ids)).squeeze(dim=1)
+        both = self.combine(self.user_embedding(user_ids), self.movie_embedding(movie_ids))
+        return self.star * (both + self.user_bias(user_ids) + self.movie_bias(movie_ids)).squeeze(1)
 
     def forward(self, user_ids, movie_ids):
         ratings = self.score(user_ids, movie_ids)
@@ -129,10 +131,10 @@ class ConcatBias(BiasedModel):
         l2=0.0,
         learning_rate=5e-3,
     ):
-        super().__init__(n_users, n_movies, embedding_size, init_std, learning_rate)
+        super().__init__(n_users, n_movies, scale, embedding_size, init_std, learning_rate)
         self.save_hyperparameters()
         self.output = nn.Linear(2 * embedding_size, 1)
-        nn.init.constant_(self.output.bias, mean_rating)
+        nn.init.constant_(self.output.bias, mean_rating / self.star)
 
     def combine(self, user_rows, movie_rows):
         return self.output(torch.cat([user_rows, movie_rows], dim=1))
@@ -163,10 +165,10 @@ class NeuralCollaborativeFilter(BiasedModel):
         hidden=(32,),
         dropout=0.3,
     ):
-        super().__init__(n_users, n_movies, embedding_size, init_std, learning_rate)
+        super().__init__(n_users, n_movies, scale, embedding_size, init_std, learning_rate)
         self.save_hyperparameters()
         self.output = dense_network(2 * embedding_size, hidden, dropout)
-        nn.init.constant_(self.output[-1].bias, mean_rating)
+        nn.init.constant_(self.output[-1].bias, mean_rating / self.star)
 
     def combine(self, user_rows, movie_rows):
         return self.output(torch.cat([user_rows, movie_rows], dim=1))
@@ -186,9 +188,9 @@ class GMF(BiasedModel):
         l2=0.1,
         learning_rate=5e-3,
     ):
-        super().__init__(n_users, n_movies, embedding_size, init_std, learning_rate)
+        super().__init__(n_users, n_movies, scale, embedding_size, init_std, learning_rate)
         self.save_hyperparameters()
-        self.mean = nn.Parameter(torch.tensor(mean_rating))
+        self.mean = nn.Parameter(torch.tensor(mean_rating / self.star))
         self.weights = nn.Parameter(torch.ones(embedding_size, 1))  # starts as the dot product
 
     def combine(self, user_rows, movie_rows):
@@ -211,11 +213,11 @@ class NeuMF(BiasedModel):
         hidden=(32,),
         dropout=0.3,
     ):
-        super().__init__(n_users, n_movies, embedding_size, init_std, learning_rate)
+        super().__init__(n_users, n_movies, scale, embedding_size, init_std, learning_rate)
         self.save_hyperparameters()
         self.weights = nn.Parameter(torch.ones(embedding_size // 2, 1))
         self.output = dense_network(embedding_size, hidden, dropout)
-        nn.init.constant_(self.output[-1].bias, mean_rating)
+        nn.init.constant_(self.output[-1].bias, mean_rating / self.star)
 
     def combine(self, user_rows, movie_rows):
         (p, user_half), (q, movie_half) = user_rows.chunk(2, dim=1), movie_rows.chunk(2, dim=1)

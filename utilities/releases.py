@@ -27,6 +27,14 @@ class Scale(NamedTuple):
         return "stars" if self.highest == 5 and self.lowest in (0, 0.5, 1) else "points"
 
     @property
+    def star(self) -> float:
+        """How many of its ratings' units are one star: 1 on scales of stars, 2 from 1 to 10.
+
+        The models count in stars, so that their learning rates, first weights and prices suit any scale.
+        """
+        return 1.0 if self.unit == "stars" else (self.highest - self.lowest) / (HALF_STARS.highest - HALF_STARS.lowest)
+
+    @property
     def bins(self) -> list[float]:
         """The edges of a histogram's bins: one bin a step, around it; 20 equal ones where there are no steps."""
         width, margin = (self.step, self.step / 2) if self.step else ((self.highest - self.lowest) / N_BINS, 0)

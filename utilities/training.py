@@ -42,10 +42,16 @@ class RatingModel(lightning.LightningModule):
     else is as in any `LightningModule`.
     """
 
-    def __init__(self, learning_rate: float = 5e-3):
-        """Set Adam's step size."""
+    def __init__(self, learning_rate: float = 5e-3, star: float = 1.0):
+        """Set Adam's step size, and what the model counts in.
+
+        Args:
+            learning_rate: Adam's.
+            star: How many units of the ratings the model counts as one (`Scale.star`): what it adds up is times `star`, and
+                its penalty `star`² times as much, so that its settings suit any scale.
+        """
         super().__init__()
-        self.learning_rate = learning_rate
+        self.learning_rate, self.star = learning_rate, star
         self._means = nn.ModuleDict({name: _RowMean() for name in ("train_loss", "val_loss", "test_loss")})
 
     def penalty(self, user_ids: Tensor, movie_ids: Tensor) -> Tensor | float:
@@ -66,7 +72,7 @@ class RatingModel(lightning.LightningModule):
         """Return the loss of a batch, and log its error."""
         mse = self.mse(batch)
         self._log_training(mse.detach(), len(batch[-1]), batch_idx)
-        return mse + self.penalty(batch[0], batch[1])
+        return mse + self.star**2 * self.penalty(batch[0], batch[1])
 
     def on_train_start(self):
         """Forget an epoch that was interrupted."""
