@@ -6,7 +6,9 @@ import re
 from utilities.settings import settings
 
 SIGNS = {True: "✓", False: "✗", None: "○"}  # whether a claim holds here; None: it was not tried here
-UNTRIED = "were not tried on it: they rest on experiments with the built-in sample, or on what this data lacks"
+UNTRIED = (
+    "were not tried on it: they are of experiments with the built-in sample, or the notebook says what they lack here"
+)
 LINE = re.compile(rf"^([{''.join(SIGNS.values())}]) (.+)$", re.MULTILINE)  # as `claim` prints it
 
 
