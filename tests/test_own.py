@@ -29,7 +29,7 @@ from utilities import (
     tables,
 )
 from utilities.columns import ONE_USER
-from utilities.inspect import _skipped, describe
+from utilities.inspect import _claims, _skipped, describe
 from utilities.own import own_file
 from utilities.settings import ROOT
 
@@ -752,7 +752,8 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
     ):
         assert line in said.splitlines()
     assert re.search(r"(?m)^kept        \d+ ratings of the 10 most-rated items", said)
-    assert "No titles: " in said
+    assert re.search(r"(?m)^estimate    some 7 minutes .* and 2\.0 GB of memory, ", said)
+    assert "No titles: skipped, in whole or in part: " in said
     assert "No timestamps: " not in said
     assert "quicker " not in said
     monkeypatch.setattr(inspect, "LONG", 0)  # as of millions of ratings
@@ -761,9 +762,36 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
 
 def test_inspecting_where_no_notebooks_are_names_no_sections(write, tmp_path):
     config = settings(write("user,item,rating", TRIPLES))
-    assert any(line.startswith("No timestamps: skipped are ") for line in _skipped(config))
-    (line,) = _skipped(dataclasses.replace(config, root=tmp_path))
+    assert any(line.startswith("No timestamps: skipped, in whole or in part: ") for line in _skipped(config))
+    config = dataclasses.replace(config, root=tmp_path)
+    (line,) = [*_skipped(config), *_claims(config)]
     assert line.startswith("The ids stand for titles")
+
+
+def test_inspecting_counts_the_claims_that_are_of_the_sample_whatever_the_data(write, tmp_path):
+    def cell(kind, source, *printed):
+        outputs = {} if kind == "markdown" else {"outputs": [{"name": "stdout", "text": [text]} for text in printed]}
+        return {"cell_type": kind, "source": [source], **outputs}
+
+    cells = [
+        cell("markdown", "`of_sample=True` says so."),
+        cell("code", 'claim("a", a, of_sample=True)\nclaim("b", b)', "✓ a\n✓ b\n", "not a claim\n"),
+        cell("code", 'claim("c", c,\n      of_sample=True)', "✓ c\n"),
+        cell("code", 'for x in "de": claim(x, x > "c")', "✓ d\n✓ e\n"),
+    ]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_some.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    config = dataclasses.replace(settings(write("user,item,rating", TRIPLES)), root=tmp_path)
+    (line,) = _claims(config)
+    assert line.startswith("2 of the 5 claims rest on experiments with the built-in sample: ")
+    assert list(_claims(dataclasses.replace(settings("built-in"), root=tmp_path))) == []
+
+
+def test_the_course_has_claims_of_the_sample_that_inspecting_counts(write):
+    said = re.search(r"(?m)^(\d+) of the (\d+) claims rest on ", describe(write("user,item,rating", TRIPLES)))
+    n_of_sample, n = map(int, said.groups())
+    assert 0 < n_of_sample < n
+    assert f"\n{n} claims, all of which hold" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_inspecting_from_the_command_line_ends_with_one_sentence_if_the_file_is_refused(write, environment):
