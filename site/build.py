@@ -18,9 +18,11 @@ from sphinx.cmd.build import build_main  # noqa: E402
 def build(paths: list[Path], target: Path) -> None:
     """Build the site from executed notebooks; what was there is replaced when the new one is whole."""
     work = target.with_name(f".{target.name}.part")
-    staging.stage(work / "source", [staging.Notebook(path) for path in sorted(paths, key=lambda path: path.name)])
+    notebooks = [staging.Notebook(path) for path in sorted(paths, key=lambda path: path.name)]
+    staging.stage(work / "source", notebooks)
     shutil.rmtree(work / "html", ignore_errors=True)
     options = ["-q", "-j", "auto", "-b", "html", "-c", str(HERE), "-d", str(work / "doctrees")]
+    options += staging.said_of_ratings(notebooks)
     if build_main([*options, str(work / "source"), str(work / "html")]):
         sys.exit("the site was not built: see the warnings above")
     finishing.finish(work / "html")

@@ -73,4 +73,4 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_domain_indices = False
 html_show_search_summary = False  # it would be fetched, which no browser does from a file
-copyright = "MIT licence; the ratings come from GroupLens Research under terms of their own"
+copyright = "MIT licence"

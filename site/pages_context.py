@@ -49,7 +49,7 @@ class Context:
         path = self.folder / "figures" / f"{number}-{cell_id}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(base64.b64decode(pictures[0]))
-        return f"```{{image}} figures/{path.name}\n:alt: {cell.metadata['alt']}\n```"
+        return f"```{{image}} figures/{path.name}\n:alt: {self.notebooks[number].alt(cell)}\n```"
 
     def table(self, number: str, heading: str) -> str:
         """Give the table that a section of a notebook has in its prose."""

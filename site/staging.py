@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from utilities.claims import LINE, SIGNS, UNTRIED, claims_in
 from utilities.exercises.sources import all_exercises
+from utilities.releases import RELEASES
 from utilities.widgets import base as widgets
 
 HERE = Path(__file__).resolve().parent
@@ -85,11 +86,24 @@ class Notebook:
         committed = Notebook(ROOT / "notebooks" / self.path.name).claims
         return [replace(claim, holds=None) for claim in committed if claim.sentence not in said]
 
+    @cached_property
+    def printed(self) -> str:
+        """What its cells have printed."""
+        return "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
+
     @property
     def dataset(self) -> str:
         """What it was executed on, as its set-up prints."""
-        printed = "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
-        return re.search(r"^dataset +(.+)$", printed, re.MULTILINE)[1]
+        return re.search(r"^dataset +(.+)$", self.printed, re.MULTILINE)[1]
+
+    @property
+    def on_the_sample(self) -> bool:
+        """Whether it was executed on what its prose speaks of; with other settings, too, its set-up prints a warning."""
+        return self.dataset == "built-in" and not re.search("^prose +", self.printed, re.MULTILINE)
+
+    def alt(self, cell: nbformat.NotebookNode) -> str:
+        """Give the words for a cell's figure, whose numbers are those of the built-in sample."""
+        return f"{'' if self.on_the_sample else 'On the built-in sample: '}{cell.metadata['alt']}"
 
     @property
     def minutes(self) -> int:
@@ -124,18 +138,29 @@ def stage(folder: Path, notebooks: list[Notebook]) -> None:
         shutil.copy(ROOT / "exercises" / name, downloads / "exercises" / name)
         shutil.copy(ROOT / "exercises" / "solved" / name, downloads / "exercises" / f"{notebook.name}_solved.ipynb")
         nbformat.write(staged_sheet(notebook.name), folder / "exercises" / name)
-    names = reference.Reference()
-    context = pages_context.Context(folder, notebooks).names()
-    context |= {"part": part_of, "reference": names, "benchmarks": figures.Benchmarks(folder)}
-    context |= {"signs": SIGNS, "kinds": KINDS, "untried": UNTRIED}
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
+    context = names_of_pages(folder, notebooks)
     for path in sorted((HERE / "pages").rglob("*.md")):
         target = folder / path.relative_to(HERE / "pages")
         target.parent.mkdir(exist_ok=True)
-        page = pages.get_template(path.relative_to(HERE / "pages").as_posix())
+        page = PAGES.get_template(path.relative_to(HERE / "pages").as_posix())
         target.write_text(page.render(context), encoding="utf-8")
-    names.check()
+    context["reference"].check()
     sources.stage(folder)
+
+
+PAGES = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "pages"), undefined=jinja2.StrictUndefined)
+
+
+def names_of_pages(folder: Path, notebooks: list[Notebook]) -> dict:
+    """Give the names that the pages' templates know; figures go into a folder."""
+    context = pages_context.Context(folder, notebooks).names()
+    context |= {"part": part_of, "reference": reference.Reference(), "benchmarks": figures.Benchmarks(folder)}
+    return context | {"signs": SIGNS, "kinds": KINDS, "untried": UNTRIED}
+
+
+def said_of_ratings(notebooks: list[Notebook]) -> list[str]:
+    """Give Sphinx's option that lets the footer name GroupLens only where a page shows its ratings."""
+    return [] if all(notebook.dataset in RELEASES for notebook in notebooks) else ["-A", "own_ratings=1"]
 
 
 def without_outputs(path: Path) -> nbformat.NotebookNode:
@@ -173,6 +198,8 @@ def staged_notebook(notebook: Notebook) -> nbformat.NotebookNode:
     for cell in cells:
         if cell.cell_type == "code":
             stage_code(cell, claims)
+            if "alt" in cell.metadata:
+                cell.metadata["mystnb"] = {"image": {"alt": notebook.alt(cell)}}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
 
 
@@ -192,8 +219,6 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 def stage_code(cell: nbformat.NotebookNode, claims) -> None:
     """Change the outputs of a cell to what a page shows."""
-    if alt := cell.metadata.get("alt"):
-        cell.metadata["mystnb"] = {"image": {"alt": alt}}
     shown = []
     for output in cell.outputs:
         if stored := output.get("metadata", {}).get(widgets.METADATA):

@@ -29,7 +29,7 @@ from utilities import (
     tables,
 )
 from utilities.columns import ONE_USER
-from utilities.inspect import _skipped, describe
+from utilities.inspect import _claims, _skipped, describe
 from utilities.own import own_file
 from utilities.settings import ROOT
 
@@ -120,7 +120,9 @@ def test_book_crossing_is_refused_until_it_is_said_what_its_zeros_mean(book_cros
     titles = load_movies(book_crossing)["title"]
     assert titles.to_list() == list(isbns)
     assert pl.read_parquet(own_file(Path(book_crossing), "movie_ids"))["text"].to_list() == list(isbns)
-    assert notes_of(book_crossing)["encoding"] == "lines that are not UTF-8, read as Windows-1252: 1"
+    assert notes_of(book_crossing)["text"] == (
+        "values parted by ';', lines that are not UTF-8 taken for Windows-1252: 1"
+    )
     monkeypatch.setenv("MOVIELENS_NOT_RATED", "none")
     assert rating_scale(book_crossing) == (0, 10, 1)
     monkeypatch.setenv("MOVIELENS_NOT_RATED", "")
@@ -359,6 +361,66 @@ def test_parquet_with_hashes_for_ids_and_nan_for_no_rating_is_read(folder, monke
     assert f"row {df.height + 1}: there is no rating" in refused(str(folder / "my.parquet"))
     monkeypatch.setenv("MOVIELENS_NOT_RATED", "empty")
     assert triples_of(str(folder / "my.parquet")) == EXPECTED
+
+
+# What is told of it
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, None),
+        ({"encoding": "utf-8-sig"}, None),
+        ({"separator": ";"}, "values parted by ';'"),
+        ({"separator": "\t"}, "values parted by tabs"),
+        ({"separator": "  "}, "values parted by blanks"),
+        ({"encoding": "utf-16"}, "UTF-16"),
+        ({"encoding": "cp1252"}, f"lines that are not UTF-8 taken for Windows-1252: {len(TRIPLES) - 100}"),
+    ],
+)
+@pytest.mark.parametrize("block", [tables.BLOCK_BYTES, 500])
+def test_how_a_text_was_read_is_told_where_that_is_not_plain(write, monkeypatch, options, told, block):
+    monkeypatch.setattr(tables, "BLOCK_BYTES", block)
+    rows = [*TRIPLES[:100], *((user, f"é{item}", stars) for user, item, stars in TRIPLES[100:])]
+    path = write("user,item,rating", rows, **options)
+    assert notes_of(path).get("text") == told
+
+
+def test_decimal_commas_and_bytes_that_windows_does_not_know_are_told(write, folder):
+    rows = [(f"é\x81{user}" if n == 3 else user, item, f"{stars},5") for n, (user, item, stars) in enumerate(TRIPLES)]
+    path = write("user,item,rating", rows, separator=";", encoding="latin-1")
+    assert notes_of(path)["text"] == (
+        "values parted by ';', decimal commas, lines that are not UTF-8 taken for Latin-1: 1"
+    )
+    pl.DataFrame(TRIPLES, schema=["user", "item", "rating"], orient="row").write_parquet(folder / "my.parquet")
+    assert "text" not in notes_of(str(folder / "my.parquet"))
+
+
+def test_columns_that_are_not_used_are_told_so_that_a_time_of_an_unknown_name_is_seen(write, monkeypatch):
+    path = write("Datum,user,item,rating,Filiale", [("2005-09-06", *row, "Ost") for row in TRIPLES], end=",\n")
+    told = "Datum, Filiale; if one has the times, name it: time=… in MOVIELENS_COLUMNS"
+    assert list(notes_of(path).items())[:2] == [
+        ("columns", "user = user, item = item, rating = rating, no time"),
+        ("unused", told),
+    ]
+    assert f"unused    {told}" in describe(path).splitlines()
+    monkeypatch.setenv("MOVIELENS_COLUMNS", "time=none")
+    assert notes_of(path)["unused"] == "Datum, Filiale"
+    monkeypatch.setenv("MOVIELENS_COLUMNS", "time=Datum")
+    assert notes_of(path)["unused"] == "Filiale"
+
+
+def test_no_unused_columns_are_told_where_there_are_none_and_some_of_very_many(write):
+    assert "unused" not in notes_of(write("user,item,rating", TRIPLES))
+    many = [f"column{n:02}" for n in range(60)]  # ten to each with the comma and the blank
+    path = write(",".join(["user,item,rating,time", *many]), [(*row, 881250949, *many) for row in TRIPLES], "b.csv")
+    assert notes_of(path)["unused"] == f"{', '.join(many[:20])} and 40 more"
+
+
+def test_columns_that_give_the_titles_are_used(write, monkeypatch):
+    path = write("user,item,rating,item_name,shop,year", [(*row, f"Film {row[1]}", "Ost", 1999) for row in TRIPLES])
+    monkeypatch.setenv("MOVIELENS_TITLES", path)
+    assert notes_of(path)["unused"].startswith("shop; if one")
 
 
 # What is refused
@@ -655,7 +717,7 @@ def test_the_settings_say_what_was_found_and_not_where_on_this_machine(write, mo
     assert str(settings()).splitlines()[:4] == [
         "dataset     my.csv",
         "columns     user = user, item = item, rating = stars, no time",
-        "scale       1 to 5, in steps of 1 (found: the ratings go from 1 to 5)",
+        "scale       1 to 5, in steps of 1 (found: the ratings go from 1 to 5; MOVIELENS_SCALE sets another)",
         f"ratings     {len(TRIPLES):,} by 60 users of 40 items",
     ]
     monkeypatch.setenv("MOVIELENS_DATASET", os.path.relpath(path, ROOT))
@@ -690,7 +752,8 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
     ):
         assert line in said.splitlines()
     assert re.search(r"(?m)^kept        \d+ ratings of the 10 most-rated items", said)
-    assert "No titles: " in said
+    assert re.search(r"(?m)^estimate    some 7 minutes .* and 2\.0 GB of memory, ", said)
+    assert "No titles: skipped, in whole or in part: " in said
     assert "No timestamps: " not in said
     assert "quicker " not in said
     monkeypatch.setattr(inspect, "LONG", 0)  # as of millions of ratings
@@ -699,9 +762,36 @@ def test_inspecting_says_what_a_person_wants_to_know_before(write, monkeypatch):
 
 def test_inspecting_where_no_notebooks_are_names_no_sections(write, tmp_path):
     config = settings(write("user,item,rating", TRIPLES))
-    assert any(line.startswith("No timestamps: skipped are ") for line in _skipped(config))
-    (line,) = _skipped(dataclasses.replace(config, root=tmp_path))
+    assert any(line.startswith("No timestamps: skipped, in whole or in part: ") for line in _skipped(config))
+    config = dataclasses.replace(config, root=tmp_path)
+    (line,) = [*_skipped(config), *_claims(config)]
     assert line.startswith("The ids stand for titles")
+
+
+def test_inspecting_counts_the_claims_that_are_of_the_sample_whatever_the_data(write, tmp_path):
+    def cell(kind, source, *printed):
+        outputs = {} if kind == "markdown" else {"outputs": [{"name": "stdout", "text": [text]} for text in printed]}
+        return {"cell_type": kind, "source": [source], **outputs}
+
+    cells = [
+        cell("markdown", "`of_sample=True` says so."),
+        cell("code", 'claim("a", a, of_sample=True)\nclaim("b", b)', "✓ a\n✓ b\n", "not a claim\n"),
+        cell("code", 'claim("c", c,\n      of_sample=True)', "✓ c\n"),
+        cell("code", 'for x in "de": claim(x, x > "c")', "✓ d\n✓ e\n"),
+    ]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_some.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    config = dataclasses.replace(settings(write("user,item,rating", TRIPLES)), root=tmp_path)
+    (line,) = _claims(config)
+    assert line.startswith("2 of the 5 claims rest on experiments with the built-in sample: ")
+    assert list(_claims(dataclasses.replace(settings("built-in"), root=tmp_path))) == []
+
+
+def test_the_course_has_claims_of_the_sample_that_inspecting_counts(write):
+    said = re.search(r"(?m)^(\d+) of the (\d+) claims rest on ", describe(write("user,item,rating", TRIPLES)))
+    n_of_sample, n = map(int, said.groups())
+    assert 0 < n_of_sample < n
+    assert f"\n{n} claims, all of which hold" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_inspecting_from_the_command_line_ends_with_one_sentence_if_the_file_is_refused(write, environment):

@@ -35,7 +35,8 @@ def test_the_scale_is_the_narrowest_usual_one_with_the_largest_step(values, scal
 
 
 def test_it_is_said_how_the_scale_was_found():
-    assert find_scale(counts([2, 10]), (), "my.csv")[1] == "1 to 10, in steps of 1 (found: the ratings go from 2 to 10)"
+    said = "1 to 10, in steps of 1 (found: the ratings go from 2 to 10; MOVIELENS_SCALE sets another)"
+    assert find_scale(counts([2, 10]), (), "my.csv")[1] == said
     assert find_scale(counts([2, 5.5]), (0.0, 10.0), "my.csv")[1] == "0 to 10, in steps of 0.5 (MOVIELENS_SCALE)"
     assert tuple(find_scale(counts([2, 5.5]), (0.0, 10.0, 0.1), "my.csv")[0]) == (0, 10, 0.1)
 

@@ -1,8 +1,10 @@
 """What the hand-written pages of the site take from the repository, and the links that nobody has to write."""
 
+import re
 import sys
 from pathlib import Path
 
+import jinja2
 import pytest
 
 SITE = Path(__file__).resolve().parent.parent / "site"
@@ -20,6 +22,75 @@ def context(tmp_path):
     return pages_context.Context(
         tmp_path, [staging.Notebook(p) for p in sorted((SITE.parent / "notebooks").glob("*.ipynb"))]
     )
+
+
+@pytest.fixture
+def executed_on(tmp_path):
+    """Give a function that gives the notebooks as if they had been executed on another dataset, whose settings it takes."""
+
+    def executed_on(dataset):
+        (tmp_path / "executed").mkdir()
+        for path in sorted((SITE.parent / "notebooks").glob("0*.ipynb")):
+            text = path.read_text(encoding="utf-8").replace('"dataset     built-in\\n"', f'"dataset     {dataset}\\n"')
+            (tmp_path / "executed" / path.name).write_text(text, encoding="utf-8")
+        return [staging.Notebook(path) for path in sorted((tmp_path / "executed").iterdir())]
+
+    return executed_on
+
+
+def index_of(notebooks: list, folder: Path) -> str:
+    return staging.PAGES.get_template("index.md").render(staging.names_of_pages(folder, notebooks))
+
+
+def test_the_landing_page_shows_the_samples_results_where_the_pages_are_of_the_sample(context, tmp_path):
+    page = index_of([*context.notebooks.values()], tmp_path)
+    assert "\n| inner product | 5,852 |" in page
+    assert "Beside published libraries" in page
+    assert "figures/05-14-d8e44d.png" in page
+    assert "The advice is from" not in page
+
+
+@pytest.mark.parametrize("dataset", ["my.csv", "ml-25m", r"built-in\nprose       and titles of figures"])
+def test_the_landing_page_shows_no_results_of_the_sample_beside_those_of_other_ratings(executed_on, tmp_path, dataset):
+    notebooks = executed_on(dataset)
+    page = index_of(notebooks, tmp_path)
+    name = dataset.partition("\\")[0]
+    assert (
+        f"these pages ({name}) is in their\n[ledger](ledger.md), where a ✗ speaks against it and a ○ leaves it open."
+        in page
+    )
+    assert "figures/05-14-d8e44d.png" in page
+    assert ":alt: On the built-in sample: Test MSE of ten models" in page
+    assert "| inner product | 5,852 |" not in page
+    assert "Beside published libraries" not in page
+    assert re.findall("^## .*", page, re.MULTILINE) == re.findall(
+        "^## .*", (SITE / "pages" / "index.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    alts = [
+        cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        for cell in staging.staged_notebook(notebooks[4]).cells
+    ]
+    assert any(alt.startswith("On the built-in sample: Test MSE of ten models") for alt in alts)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "page", "is_of_grouplens"),
+    [
+        ("built-in", "notebooks/01_data_exploration", True),
+        ("ml-25m", "notebooks/01_data_exploration", True),
+        ("my.csv", "notebooks/01_data_exploration", False),
+        ("my.csv", "index", False),
+        ("my.csv", "exercises/01_data_exploration", True),  # which is of the sample whatever the data
+    ],
+)
+def test_the_footer_names_grouplens_where_the_ratings_of_a_page_are_theirs(executed_on, dataset, page, is_of_grouplens):
+    options = staging.said_of_ratings(executed_on(dataset))
+    said = dict(option.split("=") for option in options[1::2])
+    template = jinja2.Template((SITE / "templates" / "copyright.html").read_text(encoding="utf-8"))
+    footer = template.render(copyright="MIT licence", pagename=page, **said)
+    assert footer.endswith(".</p>")
+    assert ("MIT licence; the ratings come from GroupLens Research" in footer) == is_of_grouplens
+    assert set(options[::2]) <= {"-A"}
 
 
 def test_a_claim_that_a_run_has_skipped_was_not_tried(context, tmp_path):

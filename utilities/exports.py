@@ -8,6 +8,7 @@ import codecs
 import dataclasses
 import gzip
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -33,6 +34,8 @@ DATES = (
 )
 QUOTED = ",;|"  # separators of tables in which quotes are expected; in others only if the first lines need some
 WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)  # types of ids that need no look
+SIGNS = {" ": "blanks", "\t": "tabs", "\t\t": "two tabs"}  # separators that one would not see
+ENCODINGS = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}  # tried in this order, line by line
 EMPTY = ("", "NaN", "nan", "NA", "N/A", "<NA>", "null", "NULL", "None", "\\N")  # what programs write where nothing is
 # What is no table, by its start, and what to do, with the file's name for {0} and what opens it for {1}. The last
 # one is for what has no text.
@@ -74,13 +77,16 @@ class Reading:
         leave_empty: Whether rows without a user, an item or a rating are left out, not refused.
         item: What the column of items is called.
         names: What all columns are called.
+        unused: What those are called that are not read.
+        separator: What parts the values of a text.
+        is_utf16: Whether the text is UTF-16.
         has_time: Whether there are times.
         text_ids: Those of `user` and `item` whose ids are not all whole numbers.
         date: How times are written, one of `DATES`; None for numbers.
         unit: How many of the numbers make a second.
         decimal_comma: Whether 3,5 is three and a half.
         truth: Whether ratings are true and false.
-        n_recoded: How many lines are not UTF-8.
+        recoded: How many lines are not UTF-8, by what they were taken for.
         notes: What to tell, by a word.
     """
 
@@ -90,13 +96,16 @@ class Reading:
     leave_empty: bool = False
     item: str = "item"
     names: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    separator: str = ","
+    is_utf16: bool = False
     has_time: bool = False
     text_ids: set[str] = field(default_factory=set)
     date: str | None = None
     unit: int = 1
     decimal_comma: bool = False
     truth: bool = False
-    n_recoded: int = 0
+    recoded: Counter[str] = field(default_factory=Counter)
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -118,12 +127,24 @@ def scan_ratings_of(files: list[Path], named: dict[str, str], reading: Reading, 
         ValueError: A column is not found, or a value cannot be read; the message has the line or the row.
     """
     ratings = (_scan_parquet if _is_parquet(files[0]) else _scan_text)(files, named, reading, work)
-    if reading.n_recoded:
-        reading.notes["encoding"] = f"lines that are not UTF-8, read as Windows-1252: {reading.n_recoded:,}"
+    if text := _told(reading):
+        reading.notes["text"] = text
     return ratings
 
 
-def read_titles(path: Path, named: dict, item: str, rated: pl.Series, source: str) -> tuple[pl.DataFrame, str]:
+def _told(reading: Reading) -> str:
+    """Say how a text is written where that is not plain: commas between values, points in numbers, UTF-8."""
+    encodings = [f"lines that are not UTF-8 taken for {encoding}: {n:,}" for encoding, n in reading.recoded.items()]
+    told = (
+        f"values parted by {SIGNS.get(reading.separator, repr(reading.separator))}" * (reading.separator != ","),
+        "decimal commas" * reading.decimal_comma,
+        "UTF-16" * reading.is_utf16,
+        *encodings,
+    )
+    return ", ".join(filter(None, told))
+
+
+def read_titles(path: Path, named: dict, item: str, rated: pl.Series, source: str) -> tuple[pl.DataFrame, list[str]]:
     """Read a table of titles.
 
     Args:
@@ -135,8 +156,8 @@ def read_titles(path: Path, named: dict, item: str, rated: pl.Series, source: st
 
     Returns:
         One row per id, the first listed: `item` str, `title` str, `year` i32, `genres` str, separated by `|`; what is not
-        known is null. Then what the column of ids is called: it is that of the ratings' name if it knows half of the ids
-        that were rated, else the one that knows the most.
+        known is null. Then what the columns that were read are called, first that of ids: it is the one of the ratings' name
+        if it knows half of the ids that were rated, else the one that knows the most.
 
     Raises:
         ValueError: A column is not found, or a line cannot be read.
@@ -171,7 +192,8 @@ def read_titles(path: Path, named: dict, item: str, rated: pl.Series, source: st
         .alias("year"),
         _genres().alias("genres"),
     )
-    return df, columns.names[best] if columns.header else str(best + 1)
+    read = (best, *columns.of.values())
+    return df, [columns.names[i] if columns.header else str(i + 1) for i in read]
 
 
 def _with_ids(columns: Columns, ids: list[int]) -> Columns:
@@ -217,10 +239,12 @@ def _scan_parquet(files: list[Path], named: dict, reading: Reading, work: Path) 
 def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> pl.LazyFrame:
     columns, first_line = None, 1
     with _open(files[0], reading.source) as file:
+        reading.is_utf16 = isinstance(file, codecs.StreamRecoder)
         for number, text in enumerate(_blocks(file, reading)):
             if columns is None:
                 text, first_line = _below_preamble(text)
                 columns = find_columns(_head(text), named, reading.source)
+                reading.separator = columns.separator
                 if columns.header:
                     text, first_line = text.partition(b"\n")[2], first_line + 1
             df, layout = _parse(text, columns, reading.source, first_line)
@@ -231,7 +255,7 @@ def _scan_text(files: list[Path], named: dict, reading: Reading, work: Path) -> 
             text_ids = {role for role in whole.columns if not whole[role].item()} - reading.text_ids
             reading.text_ids |= text_ids
             if text_ids and number > 0:
-                reading.n_recoded = 0
+                reading.recoded.clear()
                 return _scan_text(files, named, reading, work)  # again from the start, with these ids as text
             df = _typed(df, df.schema, reading)
             wrong_df = df.with_row_index("row").filter(_is_wrong(reading)).head(1)
@@ -328,12 +352,13 @@ def _utf8(text: bytes, reading: Reading) -> bytes:
 
 
 def _line_as_utf8(line: bytes, reading: Reading) -> bytes:
-    for encoding in ("utf-8", "cp1252", "latin-1"):
+    for encoding, name in ENCODINGS.items():
         try:
             text = line.decode(encoding)
         except UnicodeDecodeError:
             continue
-        reading.n_recoded += encoding != "utf-8"
+        if encoding != "utf-8":
+            reading.recoded[name] += 1
         return text.encode()
 
 
@@ -370,6 +395,7 @@ def _lines(df: pl.DataFrame) -> list[str]:
 def _look(df: pl.DataFrame, columns: Columns, reading: Reading) -> None:
     """Find in the first rows how ratings and times are written, and note it."""
     reading.notes["columns"], reading.names = columns.note, columns.names
+    reading.unused = [name for i, name in enumerate(columns.names) if name and i not in columns.of.values()]
     reading.item, reading.has_time = columns.names[columns.of["item"]], "time" in columns.of
     if df.schema["rating"] == pl.String:
         reading.decimal_comma = bool(df["rating"].str.contains(r"\d,\d").any())

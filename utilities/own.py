@@ -23,12 +23,13 @@ from utilities.releases import LARGE, OWN, SMALL, Release, Scale
 from utilities.scales import find_scale, looks_unrated, read_not_rated, read_scale
 from utilities.settings import data_folder, in_repository, shown
 
-FORMAT = 2  # of the converted tables: counted up when a change makes the older ones useless
+FORMAT = 3  # of the converted tables: counted up when a change makes the older ones, or their notes, useless
 TABLES = ("ratings", "movies")
 LARGE_FROM = 5_000_000  # ratings
 STEPS_AN_EPOCH = 40
 AT_LEAST = {"ratings": 500, "users": 20, "items": 20}  # with fewer, a tenth of them tests nothing
 ROWS_AT_ONCE = 2**21  # of whole users, sorted in memory
+LISTED = 200  # letters of the names of columns that are not used
 
 
 def own_release(path: Path) -> Release:
@@ -126,17 +127,30 @@ def _convert(path: Path, key: str, work: Path) -> None:
     n_ratings = _check_enough(users_df, movies_df, reading)
     n_ratings -= _write_ratings(ratings, users_df, movies_df, work, reading)
     reading.notes["ratings"] = f"{n_ratings:,} by {users_df.height:,} users of {movies_df.height:,} items"
-    has = _write_movies(movies_df, named, work, reading) | ({"timestamps"} if reading.has_time else set())
+    has = _write_movies(movies_df, _parts(path), named, work, reading) | ({"timestamps"} if reading.has_time else set())
     for role, name, df in (("user", "user_ids", users_df), ("item", "movie_ids", movies_df)):
         if role in reading.text_ids:
             df.drop("len").write_parquet(work / f"{name}.parquet")
             reading.notes[f"{role} ids"] = f"text, numbered 1 to {df.height:,}"
-    found = {"n_ratings": n_ratings, "scale": scale, "has": sorted(has), "notes": reading.notes}
+    unused = {"unused": _unused(reading, "time" in named)} if reading.unused else {}
+    notes = {"columns": reading.notes["columns"], **unused, **reading.notes}
+    found = {"n_ratings": n_ratings, "scale": scale, "has": sorted(has), "notes": notes}
     for name in ("ratings", "movies", "user_ids", "movie_ids"):
         if (work / f"{name}.parquet").exists():
             (work / f"{name}.parquet").replace(work.parent / f"{key}.{name}.parquet")
     (work / "found.json").write_text(json.dumps(found), encoding="utf-8")
     (work / "found.json").replace(work.parent / f"{key}.json")
+
+
+def _unused(reading: Reading, is_said: bool) -> str:
+    """List the columns that are not read, as far as there is room; `is_said` is whether the one of times was named."""
+    listed = reading.unused
+    while len(", ".join(listed)) > LISTED and len(listed) > 1:
+        listed = listed[:-1]
+    n_more = len(reading.unused) - len(listed)
+    more = f" and {n_more} more" if n_more else ""
+    hint = "" if reading.has_time or is_said else "; if one has the times, name it: time=… in MOVIELENS_COLUMNS"
+    return f"{', '.join(listed)[:LISTED]}{more}{hint}"
 
 
 def _find_scale(rows: pl.LazyFrame, reading: Reading) -> Scale:
@@ -225,14 +239,16 @@ def _write_ratings(
     return n_dropped
 
 
-def _write_movies(movies_df: pl.DataFrame, named: dict[str, str], work: Path, reading: Reading) -> set[str]:
+def _write_movies(
+    movies_df: pl.DataFrame, files: list[Path], named: dict[str, str], work: Path, reading: Reading
+) -> set[str]:
     """Write what was rated, with titles if there are any, else with ids in their place; say what is known of it."""
     item = pl.col("text" if "item" in reading.text_ids else "movieId").cast(pl.String)
     movies_df = movies_df.select("movieId", item=item)
     has, unknown = set(), {"title": pl.String, "year": pl.Int32, "genres": pl.String}
     titles_df = pl.DataFrame(schema={"item": pl.String, **unknown})
     for path in _titles():
-        titles_df, ids = read_titles(path, named, reading.item, movies_df["item"], shown(str(path)))
+        titles_df, (ids, *others) = read_titles(path, named, reading.item, movies_df["item"], shown(str(path)))
         n_known = movies_df.join(titles_df.drop_nulls("title"), on="item", how="semi").height
         if not n_known:
             raise ValueError(
@@ -240,6 +256,8 @@ def _write_movies(movies_df: pl.DataFrame, named: dict[str, str], work: Path, re
                 f"{reading.source}, where ids are as {movies_df['item'][0]!r}"
             )
         reading.notes["titles"] = f"{n_known:,} of {movies_df.height:,} items, by column {ids} of {shown(str(path))}"
+        if path in files:
+            reading.unused = [name for name in reading.unused if name not in (ids, *others)]
         has = {"titles"} | ({"genres"} if titles_df["genres"].count() else set())
     movies_df = movies_df.join(titles_df, on="item", how="left")
     movies_df = movies_df.select("movieId", pl.coalesce("title", "item").alias("title"), "year", "genres")

@@ -86,8 +86,10 @@ def find_scale(counts_df: pl.DataFrame, asked: tuple[float, ...], source: str) -
         )
     steps = (step for step in STEPS if step <= (1 if width < 50 else width / 5) and width / step <= MAX_VALUES)
     step = asked[2] if len(asked) > 2 else next((step for step in steps if _keep_to(given, ends[0], step)), None)
-    how = "MOVIELENS_SCALE" if asked else f"found: the ratings go from {lowest:g} to {highest:g}"
-    return Scale(*map(float, ends), step and float(step)), f"{describe_scale(*ends, step)} ({how})"
+    found = f"found: the ratings go from {lowest:g} to {highest:g}; MOVIELENS_SCALE sets another"
+    return Scale(
+        *map(float, ends), step and float(step)
+    ), f"{describe_scale(*ends, step)} ({'MOVIELENS_SCALE' if asked else found})"
 
 
 def describe_scale(lowest: float, highest: float, step: float | None) -> str:
