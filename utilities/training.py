@@ -47,8 +47,8 @@ class RatingModel(lightning.LightningModule):
 
         Args:
             learning_rate: Adam's.
-            star: How many units of the ratings the model counts as one (`Scale.star`): what it adds up is times `star`, and
-                its penalty `star`² times as much, so that its settings suit any scale.
+            star: How many units of the ratings the model counts as one (`Scale.star`): what it adds up is times as much, and
+                its penalty times the square, so that its settings suit any scale.
         """
         super().__init__()
         self.learning_rate, self.star = learning_rate, star
