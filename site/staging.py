@@ -87,19 +87,20 @@ class Notebook:
         return [replace(claim, holds=None) for claim in committed if claim.sentence not in said]
 
     @cached_property
-    def printed(self) -> str:
-        """What its cells have printed."""
-        return "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
+    def settings(self) -> str:
+        """What its set-up prints of the settings, from the name of the dataset on; later ones may be of other data."""
+        printed = "".join(output.get("text", "") for cell in self.cells for output in cell.get("outputs", []))
+        return re.split("^dataset +", printed, flags=re.MULTILINE)[1]
 
     @property
     def dataset(self) -> str:
-        """What it was executed on, as its set-up prints."""
-        return re.search(r"^dataset +(.+)$", self.printed, re.MULTILINE)[1]
+        """What it was executed on."""
+        return self.settings.partition("\n")[0]
 
     @property
     def on_the_sample(self) -> bool:
         """Whether it was executed on what its prose speaks of; with other settings, too, its set-up prints a warning."""
-        return self.dataset == "built-in" and not re.search("^prose +", self.printed, re.MULTILINE)
+        return self.dataset == "built-in" and not re.search("^prose +", self.settings, re.MULTILINE)
 
     def alt(self, cell: nbformat.NotebookNode) -> str:
         """Give the words for a cell's figure, whose numbers are those of the built-in sample."""
