@@ -30,7 +30,8 @@ class Scale(NamedTuple):
     def star(self) -> float:
         """How many of its ratings' units are one star: 1 on scales of stars, 2 from 1 to 10.
 
-        The models count in stars, so that their learning rates, first weights and prices suit any scale.
+        The models count in stars, so that the same ratings give the same model in any unit. Ratings that use little of their
+        scale get stars that are too large, and so prices that are too high.
         """
         return 1.0 if self.unit == "stars" else (self.highest - self.lowest) / (HALF_STARS.highest - HALF_STARS.lowest)
 

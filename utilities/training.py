@@ -48,7 +48,7 @@ class RatingModel(lightning.LightningModule):
         Args:
             learning_rate: Adam's.
             star: How many units of the ratings the model counts as one (`Scale.star`): what it adds up is times as much, and
-                its penalty times the square, so that its settings suit any scale.
+                its penalty times the square, so that ratings in another unit give the same model.
         """
         super().__init__()
         self.learning_rate, self.star = learning_rate, star
